@@ -1,0 +1,33 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-slow check install clean
+
+demo: $(VENV)/.installed  ## The whole path on generated videos: search, export, retrain, evaluate, report.
+	$(BIN)/movinas demo
+
+test: $(VENV)/.installed-dev  ## All tests.
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.installed-dev  ## The tests that take minutes; CI runs them too.
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.installed-dev  ## What CI runs before the tests: lint, format, types, layers.
+	PYTHON=$(BIN)/python scripts/check
+
+install: $(VENV)/.installed
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info

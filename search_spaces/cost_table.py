@@ -1,0 +1,194 @@
+"""Costs of whole populations: the integers of `cost.py`, looked up instead of computed.
+
+A network's cost is a sum over its layers, and a layer's cost depends on few decisions: its own, its block's width, and
+for a block's first layer the width of the block before. One small table per layer therefore holds every case.
+Only sums can be looked up this way; the peak of the activations is computed spec by spec.
+"""
+
+import functools
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.cost import STEM_STRIDE, PartCost, head_cost, layer_cost, same_size, stem_cost
+from search_spaces.rounding import round_width
+from search_spaces.space import Indices, SearchSpace
+from search_spaces.spec import FIRST_BLOCK, ClipGeometry, LayerSpec, parse_kernel
+
+Metric = Literal["macs", "paper_half_macs", "params"]
+Integers = NDArray[np.int64]
+CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """Tables of one block.
+
+    Attributes:
+        first: Cost of the first layer, (previous width, width, layer code).
+        rest: Cost of any later layer, (width, layer code).
+        columns: Columns of depth and width, then per layer those of kernel, expansion and SE.
+    """
+
+    first: Integers
+    rest: Integers
+    depths: tuple[int, ...]
+    depth_column: int
+    width_column: int
+    layer_columns: tuple[int, ...]
+
+
+class CostTable:
+    """Costs of genotypes of one space under one metric and clip.
+
+    Args:
+        space: The space.
+        metric: What is summed; `paper_half_macs` are twice the paper's FLOPs.
+        num_classes: Outputs of the classifier.
+        clip: Clip geometry where it is not the space's own.
+    """
+
+    def __init__(
+        self, space: SearchSpace, *, metric: Metric, num_classes: int, clip: ClipGeometry | None = None
+    ) -> None:
+        self._space = space
+        self._metric = metric
+        self._clip = clip or space.clip
+        self._num_layer_codes = len(space.kernels) * len(space.expansions) * len(space.se)
+        self._stem = _value(stem_cost(space.stem_width, clip=self._clip), metric)
+        self._blocks, size = self._build_blocks()
+        self._head = self._build_head(size, num_classes)
+
+    def costs(self, indices_ND: Indices) -> Integers:
+        """Exact cost of each genotype, (N,); rows must be canonical (inactive decisions 0)."""
+        result_N = np.empty(len(indices_ND), dtype=np.int64)
+        for start in range(0, len(indices_ND), CHUNK):
+            chunk_DN = np.ascontiguousarray(indices_ND[start : start + CHUNK].T)
+            result_N[start : start + CHUNK] = self._chunk_costs(chunk_DN)
+        return result_N
+
+    def bounds(self) -> tuple[int, int]:
+        """Least and greatest cost in the space, exactly, by dynamic programming over the blocks' widths."""
+        num_widths = len(self._space.width_multipliers)
+        low_W = high_W = np.full(1, self._stem, dtype=np.int64)
+        for block in self._blocks:
+            later = np.arange(block.depths[0], block.depths[-1] + 1) - 1
+            rest_W = block.rest.reshape(num_widths, -1)
+            lows_PW = block.first.min(axis=2) + later[0] * rest_W.min(1)
+            highs_PW = block.first.max(axis=2) + later[-1] * rest_W.max(1)
+            low_W = (low_W[:, None] + lows_PW).min(axis=0)
+            high_W = (high_W[:, None] + highs_PW).max(axis=0)
+        return int((low_W + self._head.min(1)).min()), int((high_W + self._head.max(1)).max())
+
+    def _chunk_costs(self, chunk_DN: Indices) -> Integers:
+        total_N = np.full(chunk_DN.shape[1], self._stem, dtype=np.int64)
+        previous_N = np.zeros(chunk_DN.shape[1], dtype=np.int32)
+        num_expansions, num_se = len(self._space.expansions), len(self._space.se)
+        num_widths = len(self._space.width_multipliers)
+        for block in self._blocks:
+            width_N = chunk_DN[block.width_column].astype(np.int32)
+            depth_N = chunk_DN[block.depth_column] + block.depths[0]
+            first, rest = block.first.ravel(), block.rest.ravel()
+            offset_N = width_N * np.int32(self._num_layer_codes)
+            for layer, column in enumerate(block.layer_columns):
+                code_N = chunk_DN[column].astype(np.int32)
+                code_N *= num_expansions
+                code_N += chunk_DN[column + 1]
+                code_N *= num_se
+                code_N += chunk_DN[column + 2]
+                code_N += offset_N
+                if layer == 0:
+                    code_N += previous_N * np.int32(num_widths * self._num_layer_codes)
+                    total_N += first.take(code_N)
+                elif layer < block.depths[0]:
+                    total_N += rest.take(code_N)
+                else:
+                    total_N += rest.take(code_N) * (depth_N > layer)
+            previous_N = width_N
+        total_N += self._head[previous_N, chunk_DN[-1]]
+        return total_N
+
+    def _build_blocks(self) -> tuple[tuple[_Block, ...], int]:
+        columns = {decision.name: column for column, decision in enumerate(self._space.decisions)}
+        size = same_size(self._clip.resolution, STEM_STRIDE)
+        previous: tuple[int, ...] = (self._space.stem_width,)
+        blocks = []
+        for number, block in enumerate(self._space.blocks):
+            prefix = f"block{number + FIRST_BLOCK}"
+            widths = self._widths(block.base_width)
+            after = same_size(size, block.stride)
+            first = [
+                [self._layer_codes(block.base_width, width, source, size, block.stride) for width in widths]
+                for source in previous
+            ]
+            rest = [self._layer_codes(block.base_width, width, width, after, 1) for width in widths]
+            blocks.append(
+                _Block(
+                    first=np.array(first, dtype=np.int64),
+                    rest=np.array(rest, dtype=np.int64),
+                    depths=block.depths,
+                    depth_column=columns[f"{prefix}.depth"],
+                    width_column=columns[f"{prefix}.width"],
+                    layer_columns=tuple(
+                        columns[f"{prefix}.layer{layer + 1}.kernel"] for layer in range(block.depths[-1])
+                    ),
+                )
+            )
+            previous, size = widths, after
+        return tuple(blocks), size
+
+    def _layer_codes(self, base_width: int, width: int, in_width: int, in_size: int, stride: int) -> list[int]:
+        base = base_width if self._space.expansion_of == "base" else width
+        values = []
+        for kernel, expansion, se in product(self._space.kernels, self._space.expansions, self._space.se):
+            layer = LayerSpec(
+                kernel=parse_kernel(kernel),
+                width=width,
+                expansion=round_width(base * expansion),
+                stride=stride,
+                se=se,
+            )
+            part = layer_cost(layer, in_width=in_width, in_size=in_size, num_frames=self._clip.num_frames)
+            values.append(_value(part, self._metric))
+        return values
+
+    def _build_head(self, size: int, num_classes: int) -> Integers:
+        sources = self._widths(self._space.blocks[-1].base_width)
+        return np.array(
+            [
+                [
+                    _value(
+                        head_cost(
+                            in_width=source,
+                            head_width=width,
+                            dense_width=self._space.dense_width,
+                            in_size=size,
+                            num_frames=self._clip.num_frames,
+                            num_classes=num_classes,
+                        ),
+                        self._metric,
+                    )
+                    for width in self._widths(self._space.head_width)
+                ]
+                for source in sources
+            ],
+            dtype=np.int64,
+        )
+
+    def _widths(self, base_width: int) -> tuple[int, ...]:
+        return tuple(round_width(base_width * multiplier) for multiplier in self._space.width_multipliers)
+
+
+@functools.lru_cache(maxsize=64)
+def cost_table(space: SearchSpace, *, metric: Metric, num_classes: int, clip: ClipGeometry | None = None) -> CostTable:
+    """The table of these arguments, built once."""
+    return CostTable(space, metric=metric, num_classes=num_classes, clip=clip)
+
+
+def _value(part: PartCost, metric: Metric) -> int:
+    if metric == "macs":
+        return part.macs
+    return part.params if metric == "params" else 2 * part.macs + part.extra_half_macs

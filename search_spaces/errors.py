@@ -1,0 +1,110 @@
+"""Every error that movinas raises on purpose, in one tree.
+
+A leaf also derives from the builtin that fits. The text is one line: what must hold, what was found, and where;
+the same facts are attributes. The command line maps the tree to exit codes (`exit_code`) and prints no traceback.
+"""
+
+from pathlib import Path
+from typing import ClassVar
+
+
+class MovinasError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: What must hold and what was found, without the location.
+        path: File or folder concerned.
+        line: Line within `path`, from 1.
+        where: Place within a document, such as `blocks[3].layers[1].kernel`.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        where: str | None = None,
+    ) -> None:
+        self.message = " ".join(message.split())
+        self.path = None if path is None else Path(path)
+        self.line = line
+        self.where = where
+        place = "" if self.path is None else str(self.path)
+        if line is not None:
+            place = f"{place}:{line}"
+        prefix = ": ".join(part for part in (place, where) if part)
+        super().__init__(f"{prefix}: {self.message}" if prefix else self.message)
+
+    def at(
+        self, *, path: Path | str | None = None, line: int | None = None, where: str | None = None
+    ) -> "MovinasError":
+        """The same error with the parts of its location that were not known where it was raised."""
+        return type(self)(
+            self.message,
+            path=self.path if self.path is not None else path,
+            line=self.line if self.line is not None else line,
+            where=self.where if self.where is not None else where,
+        )
+
+
+def shown(value: object) -> str:
+    """A found value as a message shows it: printable, at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+class UsageError(MovinasError, ValueError):
+    """An option or argument does not hold what it must."""
+
+
+class DocumentError(MovinasError, ValueError):
+    """A JSON document breaks the limits every document obeys: size, depth, numbers, duplicate fields."""
+
+
+class SpecError(MovinasError, ValueError):
+    """An architecture, variant or specification file does not hold what it must."""
+
+
+class SpaceError(MovinasError, ValueError):
+    """A search space, genotype or decision does not hold what it must."""
+
+
+class TargetError(MovinasError, ValueError):
+    """A cost target is not written as a target must be."""
+
+
+class InfeasibleTargetError(MovinasError, ValueError):
+    """A well-written target that no architecture of the space meets."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class ManifestError(MovinasError, ValueError):
+    """A list of videos is missing or malformed."""
+
+
+class VideoError(MovinasError, ValueError):
+    """A video cannot be read, or holds less than was asked of it."""
+
+
+class TooManyBadVideosError(MovinasError, RuntimeError):
+    """The share of unreadable videos passed the stated limit."""
+
+
+class JournalError(MovinasError, ValueError):
+    """A journal holds a damaged record."""
+
+
+class CheckpointError(MovinasError, ValueError):
+    """A checkpoint is missing, damaged, or of something else."""
+
+
+class RunFolderError(MovinasError, RuntimeError):
+    """A run folder exists, is missing, is in use, or is of another kind."""
+
+
+class WeightsError(MovinasError, ValueError):
+    """Weights do not fit the network they are for."""

@@ -1,0 +1,420 @@
+"""Search spaces: named categorical decisions, and how their choices become a spec.
+
+A population of N genotypes over D decisions is an int8 array `indices_ND` of choice numbers; decisions of layers beyond
+the chosen depth are inactive and hold 0 there. A single genotype is a mapping from the names of the active decisions to
+their choices.
+"""
+
+import difflib
+import functools
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+
+from search_spaces.errors import SpaceError, SpecError, shown
+from search_spaces.rounding import round_width
+from search_spaces.spec import (
+    FIRST_BLOCK,
+    MAX_BLOCKS,
+    MAX_CHANNELS,
+    MAX_LAYERS_PER_BLOCK,
+    ArchSpec,
+    BlockSpec,
+    ClipGeometry,
+    LayerSpec,
+    layer_name,
+    parse_kernel,
+)
+from search_spaces.spec_json import Choice, fingerprint
+from search_spaces.strict_json import canonical
+from search_spaces.variant import Variant
+
+Group = Literal["depth", "width", "kernel", "expansion", "se"]
+Genotype = Mapping[str, Choice]
+Indices = NDArray[np.int8]
+
+MAX_CHOICES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One categorical decision.
+
+    Attributes:
+        name: Such as `block3.layer2.kernel`.
+        block: Index of the block it belongs to, from 0; the number of blocks for the head.
+        layer: Index of the layer within the block, from 0; None for a decision of the whole block or head.
+    """
+
+    name: str
+    group: Group
+    choices: tuple[Choice, ...]
+    block: int
+    layer: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockChoices:
+    """What a block may be.
+
+    Attributes:
+        base_width: Channels before the multiplier.
+        depths: Numbers of layers to choose from, consecutive and rising.
+        stride: Spatial stride of the first layer.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    base_width: int
+    depths: tuple[int, ...]
+    stride: int
+
+    def __post_init__(self) -> None:
+        low, high = (self.depths[0], self.depths[-1]) if self.depths else (0, 0)
+        if not 1 <= low <= high <= MAX_LAYERS_PER_BLOCK or self.depths != tuple(range(low, high + 1)):
+            raise SpaceError(
+                f"must be consecutive numbers from 1 to {MAX_LAYERS_PER_BLOCK}, but got {shown(self.depths)}",
+                where="depths",
+            )
+        if not 1 <= self.base_width <= MAX_CHANNELS:
+            raise SpaceError(f"must be in [1, {MAX_CHANNELS}], but got {self.base_width}", where="base_width")
+        if self.stride not in (1, 2):
+            raise SpaceError(f"must be 1 or 2, but got {self.stride}", where="stride")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An architecture of a space: its genotype, its spec, and how it is built."""
+
+    genotype: Genotype
+    spec: ArchSpec
+    variant: Variant
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of spec and variant."""
+        return fingerprint(self.spec, self.variant)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSpace:
+    """A MoViNet-like space (paper 3.1 and Table 1), as data.
+
+    Attributes:
+        kernels: Names of the depthwise kernels each layer chooses from.
+        expansions: Multipliers of the block's width for the bottleneck's inner width.
+        width_multipliers: Of each block's and the head's base width; the stem has none.
+        se: Choices for squeeze-and-excitation per layer.
+        expansion_of: Whether `expansions` multiply the base width or the chosen width (movinet.md 2.2).
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    clip: ClipGeometry
+    stem_width: int
+    blocks: tuple[BlockChoices, ...]
+    head_width: int
+    dense_width: int
+    kernels: tuple[str, ...]
+    expansions: tuple[float, ...]
+    width_multipliers: tuple[float, ...]
+    se: tuple[bool, ...]
+    expansion_of: Literal["base", "chosen"] = "base"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.blocks) <= MAX_BLOCKS:
+            raise SpaceError(f"must be 1 to {MAX_BLOCKS} blocks, but got {len(self.blocks)}", where="blocks")
+        lists: dict[str, tuple[Choice, ...]] = {
+            "kernels": self.kernels,
+            "expansions": self.expansions,
+            "width_multipliers": self.width_multipliers,
+            "se": self.se,
+        }
+        for name, choices in lists.items():
+            if not 1 <= len(set(choices)) == len(choices) <= MAX_CHOICES:
+                raise SpaceError(f"must be 1 to {MAX_CHOICES} different choices, but got {shown(choices)}", where=name)
+        for name, multipliers in (("expansions", self.expansions), ("width_multipliers", self.width_multipliers)):
+            if not all(0 < multiplier <= MAX_CHANNELS for multiplier in multipliers):
+                raise SpaceError(
+                    f"must be above 0 and at most {MAX_CHANNELS}, but got {shown(multipliers)}", where=name
+                )
+            # 2 and 2.0 are equal here and must be equal in a file, whose text the hash is of
+            object.__setattr__(self, name, tuple(map(float, multipliers)))
+        if not 1 <= self.head_width <= MAX_CHANNELS:
+            raise SpaceError(f"must be in [1, {MAX_CHANNELS}], but got {self.head_width}", where="head_width")
+        try:
+            for kernel in self.kernels:
+                parse_kernel(kernel)
+        except SpecError as error:
+            raise SpaceError(error.message, where="kernels") from error
+        try:
+            self._largest()
+        except SpecError as error:
+            raise SpaceError(error.message, where=error.where) from error
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """All decisions, block by block: depth, width, then kernel, expansion and SE of every possible layer."""
+        return _decisions(self)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of everything but the name, 64 hexadecimal digits."""
+        content = {name: value for name, value in asdict(self).items() if name != "name"}
+        return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Number of genotypes, exactly; choices of inactive decisions do not count."""
+        per_layer = len(self.kernels) * len(self.expansions) * len(self.se)
+        size = len(self.width_multipliers)
+        for block in self.blocks:
+            size *= len(self.width_multipliers) * sum(per_layer**depth for depth in block.depths)
+        return size
+
+    def active(self, indices_ND: Indices) -> NDArray[np.bool_]:
+        """Which decisions count, for each genotype: (N, D)."""
+        depth_column_D, last_without_D = _depth_conditions(self)
+        return np.asarray(indices_ND[:, depth_column_D] > last_without_D)
+
+    def sample_indices(self, rng: np.random.Generator, num: int) -> Indices:
+        """`num` genotypes, every decision uniform and independent; inactive ones hold 0: (num, D)."""
+        counts_D = np.array([len(decision.choices) for decision in self.decisions])
+        draws_ND = rng.random((num, len(counts_D)), dtype=np.float32)
+        return self.canonical((draws_ND * counts_D).astype(np.int8))
+
+    def canonical(self, indices_ND: Indices) -> Indices:
+        """The same genotypes with 0 at inactive decisions, so that equal networks compare equal."""
+        return np.where(self.active(indices_ND), indices_ND, np.int8(0)).astype(np.int8)
+
+    def sample(self, rng: np.random.Generator) -> Genotype:
+        """One genotype, uniform over the choices of every decision."""
+        return self.genotype(self.sample_indices(rng, 1)[0])
+
+    def genotype(self, indices_D: Indices) -> Genotype:
+        """The mapping of one row of indices, active decisions only."""
+        active_D = self.active(indices_D[None])[0]
+        return {
+            decision.name: decision.choices[int(index)]
+            for decision, index, active in zip(self.decisions, indices_D, active_D, strict=True)
+            if active
+        }
+
+    def indices(self, genotype: Genotype) -> Indices:
+        """The row of one genotype, (D,).
+
+        Raises:
+            SpaceError: An unknown or missing decision, a choice that the decision does not have, or a decision of
+                a layer beyond the chosen depth.
+        """
+        indices_D = np.zeros(len(self.decisions), dtype=np.int8)
+        names = {decision.name: column for column, decision in enumerate(self.decisions)}
+        for name, choice in genotype.items():
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=3)
+                hint = f"; did you mean {', '.join(close)}?" if close else ""
+                raise SpaceError(f"a genotype must name decisions of space {self.name}, but got {name!r}{hint}")
+            indices_D[names[name]] = _choice_index(self.decisions[names[name]], choice)
+        active = {name for name, on in zip(names, self.active(indices_D[None])[0], strict=True) if on}
+        if missing := active - set(genotype):
+            raise SpaceError(f"a genotype must choose for every active decision, but {sorted(missing)[0]!r} is missing")
+        if extra := set(genotype) - active:
+            raise SpaceError(f"a genotype must leave out inactive decisions, but got {sorted(extra)[0]!r}")
+        return indices_D
+
+    def decode(self, genotype: Genotype, variant: Variant) -> Candidate:
+        """The architecture of a genotype.
+
+        Raises:
+            SpaceError: As `indices`.
+        """
+        self.indices(genotype)
+        blocks = []
+        for number, block in enumerate(self.blocks):
+            prefix = f"block{number + FIRST_BLOCK}"
+            width = round_width(block.base_width * _number(genotype[f"{prefix}.width"]))
+            layers = [self._layer(genotype, number, layer, width) for layer in range(int(genotype[f"{prefix}.depth"]))]
+            blocks.append(BlockSpec(layers=tuple(layers)))
+        spec = ArchSpec(
+            clip=self.clip,
+            stem_width=self.stem_width,
+            blocks=tuple(blocks),
+            head_width=round_width(self.head_width * _number(genotype["head.width"])),
+            dense_width=self.dense_width,
+        )
+        return Candidate(genotype=dict(genotype), spec=spec, variant=variant)
+
+    def encode(self, spec: ArchSpec) -> Genotype | None:
+        """A genotype that decodes to `spec`, the first in the order of choices; None where the space has none."""
+        if len(spec.blocks) != len(self.blocks):
+            return None
+        genotype: dict[str, Choice] = {}
+        for decision in self.decisions:
+            if decision.layer is not None and decision.layer >= len(spec.blocks[decision.block].layers):
+                continue
+            choice = self._choice_of(decision, spec)
+            if choice is None:
+                return None
+            genotype[decision.name] = choice
+        return genotype if self.decode(genotype, Variant()).spec == spec else None
+
+    def contains(self, spec: ArchSpec) -> bool:
+        """Whether some genotype decodes to `spec`."""
+        return self.encode(spec) is not None
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Every genotype that differs in one decision; layers that a greater depth adds copy the last one's choices."""
+        self.indices(genotype)
+        for decision in self.decisions:
+            if decision.name not in genotype:
+                continue
+            for choice in decision.choices:
+                if choice != genotype[decision.name]:
+                    yield self.replace(genotype, decision, choice)
+
+    def replace(self, genotype: Genotype, decision: Decision, choice: Choice) -> Genotype:
+        """`genotype` with one decision changed, whole again where the depth changed."""
+        changed = {**genotype, decision.name: choice}
+        if decision.group != "depth":
+            return changed
+        last = layer_name(decision.block, int(genotype[decision.name]) - 1)
+        result: dict[str, Choice] = {}
+        for other in self.decisions:
+            if other.block != decision.block or other.layer is None:
+                if other.name in changed:
+                    result[other.name] = changed[other.name]
+            elif other.layer < int(choice):
+                result[other.name] = changed.get(other.name, changed[f"{last}.{other.group}"])
+        return result
+
+    def largest_widths(self) -> ArchSpec:
+        """The spec with every width, expansion and depth at its largest; what a supernet allocates."""
+        return self._largest()
+
+    def _layer(self, genotype: Genotype, block: int, layer: int, width: int) -> LayerSpec:
+        prefix = layer_name(block, layer)
+        base = self.blocks[block].base_width if self.expansion_of == "base" else width
+        return LayerSpec(
+            kernel=parse_kernel(str(genotype[f"{prefix}.kernel"])),
+            width=width,
+            expansion=round_width(base * _number(genotype[f"{prefix}.expansion"])),
+            stride=self.blocks[block].stride if layer == 0 else 1,
+            se=bool(genotype[f"{prefix}.se"]),
+        )
+
+    def _choice_of(self, decision: Decision, spec: ArchSpec) -> Choice | None:
+        if decision.block == len(self.blocks):
+            wanted: tuple[object, ...] = (spec.head_width,)
+            return next((c for c in decision.choices if (round_width(self.head_width * _number(c)),) == wanted), None)
+        block, layers = self.blocks[decision.block], spec.blocks[decision.block].layers
+        if decision.group == "depth":
+            return len(layers) if len(layers) in block.depths else None
+        if decision.layer is None:
+            matches = (c for c in decision.choices if round_width(block.base_width * _number(c)) == layers[0].width)
+            return next(matches, None)
+        layer = layers[decision.layer]
+        base = block.base_width if self.expansion_of == "base" else layer.width
+        for choice in decision.choices:
+            if decision.group == "kernel":
+                found = parse_kernel(str(choice)) == layer.kernel
+            elif decision.group == "se":
+                found = choice == layer.se
+            else:
+                found = round_width(base * _number(choice)) == layer.expansion
+            if found:
+                return choice
+        return None
+
+    def _largest(self) -> ArchSpec:
+        blocks = []
+        for block in self.blocks:
+            width = round_width(block.base_width * max(self.width_multipliers))
+            base = block.base_width if self.expansion_of == "base" else width
+            layer = LayerSpec(
+                kernel=parse_kernel(self.kernels[0]),
+                width=width,
+                expansion=round_width(base * max(self.expansions)),
+                se=any(self.se),
+            )
+            first = replace(layer, stride=block.stride)
+            blocks.append(BlockSpec(layers=(first, *(layer,) * (block.depths[-1] - 1))))
+        return ArchSpec(
+            clip=self.clip,
+            stem_width=self.stem_width,
+            blocks=tuple(blocks),
+            head_width=round_width(self.head_width * max(self.width_multipliers)),
+            dense_width=self.dense_width,
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _decisions(space: SearchSpace) -> tuple[Decision, ...]:
+    decisions = []
+    for number, block in enumerate(space.blocks):
+        prefix = f"block{number + FIRST_BLOCK}"
+        whole: list[tuple[Group, tuple[Choice, ...]]] = [
+            ("depth", block.depths),
+            ("width", space.width_multipliers),
+        ]
+        for group, choices in whole:
+            decisions.append(Decision(name=f"{prefix}.{group}", group=group, choices=choices, block=number, layer=None))
+        per_layer: list[tuple[Group, tuple[Choice, ...]]] = [
+            ("kernel", space.kernels),
+            ("expansion", space.expansions),
+            ("se", space.se),
+        ]
+        for layer in range(block.depths[-1]):
+            for group, choices in per_layer:
+                name = f"{layer_name(number, layer)}.{group}"
+                decisions.append(Decision(name=name, group=group, choices=choices, block=number, layer=layer))
+    head = Decision(
+        name="head.width", group="width", choices=space.width_multipliers, block=len(space.blocks), layer=None
+    )
+    return (*decisions, head)
+
+
+@functools.lru_cache(maxsize=64)
+def _depth_conditions(space: SearchSpace) -> tuple[NDArray[np.intp], Indices]:
+    """For each decision: a column, and the greatest index there with which the decision does not count.
+
+    The column is that of the block's depth for a decision of a layer, the decision's own, always above -1, for others.
+    """
+    decisions = _decisions(space)
+    columns = {decision.name: column for column, decision in enumerate(decisions)}
+    depth_columns, last_without = [], []
+    for column, decision in enumerate(decisions):
+        of_layer = decision.layer is not None
+        depth_columns.append(columns[f"block{decision.block + FIRST_BLOCK}.depth"] if of_layer else column)
+        last_without.append(-1 if decision.layer is None else decision.layer - space.blocks[decision.block].depths[0])
+    return np.array(depth_columns, dtype=np.intp), np.array(last_without, dtype=np.int8)
+
+
+def _choice_index(decision: Decision, choice: Choice) -> int:
+    for index, known in enumerate(decision.choices):
+        if known == choice and isinstance(known, bool) == isinstance(choice, bool):
+            return index
+    raise SpaceError(f"must be one of {list(decision.choices)}, but got {shown(choice)}", where=decision.name)
+
+
+def _number(choice: Choice) -> float:
+    return float(choice)
+
+
+def size_log10(space: SearchSpace) -> float:
+    """Logarithm of the number of genotypes; sizes pass the range of a float."""
+    size, digits = space.size, 0
+    while size > 1 << 1000:
+        size, digits = size // 10**300, digits + 300
+    return math.log10(size) + digits
+
+
+def population(space: SearchSpace, genotypes: Sequence[Genotype]) -> Indices:
+    """Rows of several genotypes, (N, D); errors as `SearchSpace.indices`."""
+    return np.stack([space.indices(genotype) for genotype in genotypes])

@@ -1,0 +1,116 @@
+"""JSON from outside, read within limits; JSON of ours, written in one canonical form.
+
+Python's reader accepts NaN, keeps the last of two equal field names, and fails with a RecursionError on deep nesting.
+None of that may pass for a document here.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import DocumentError, shown
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_INTEGER = 1 << 63
+
+
+def loads(text: str | bytes, *, max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
+    """Parse one JSON document.
+
+    Raises:
+        DocumentError: Larger than `max_bytes`, nested deeper than 32, not UTF-8, not JSON, a field named twice,
+            NaN or infinity, or an integer beyond 63 bits.
+    """
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if len(data) > max_bytes:
+        raise DocumentError(f"a document must have at most {max_bytes} bytes, but got {len(data)}")
+    _check_depth(data)
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique_fields,
+            parse_constant=_refuse_constant,
+            parse_int=_bounded_integer,
+            parse_float=_finite_float,
+        )
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"a document must be UTF-8, but byte {error.start} is not") from error
+    except json.JSONDecodeError as error:
+        raise DocumentError(
+            f"a document must be JSON, but got {error.msg} at line {error.lineno} column {error.colno}"
+        ) from error
+
+
+def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
+    """Parse the JSON file at `path`; errors name it.
+
+    Raises:
+        DocumentError: The file cannot be read, or its text breaks a limit of `loads`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise DocumentError(f"must be a readable file, but got {error.strerror}", path=path) from error
+    try:
+        return loads(data, max_bytes=max_bytes)
+    except DocumentError as error:
+        raise error.at(path=path) from error
+
+
+def canonical(value: object) -> str:
+    """The one text of a JSON value: sorted fields, no spaces, ASCII, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def pretty(value: object) -> str:
+    """A text that people read and compare line by line, ending in a newline."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _check_depth(data: bytes) -> None:
+    depth, in_string, escaped = 0, False, False
+    for byte in data:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise DocumentError(f"a document must nest at most {MAX_DEPTH} deep, but got more")
+        elif byte in b"]}":
+            depth -= 1
+
+
+def _unique_fields(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise DocumentError(f"a field must stand once, but got {', '.join(map(shown, twice[:3]))} more than once")
+    return fields
+
+
+def _refuse_constant(name: str) -> Any:  # noqa: ANN401
+    raise DocumentError(f"a number must be finite, but got {name}")
+
+
+def _bounded_integer(text: str) -> int:
+    if len(text) > 20 or abs(int(text)) >= MAX_INTEGER:
+        raise DocumentError(f"an integer must have at most 63 bits, but got {text[:24]}")
+    return int(text)
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise DocumentError(f"a number must be finite, but got {text[:24]}")
+    return value

@@ -1,0 +1,115 @@
+"""Cost targets as people write them: `macs=2.7G/clip`, `macs=50M/frame`, `paper_gflops=2.71/clip`, `params=3M`.
+
+Metric, number and unit are all part of a target, for the same number under another convention is off by two.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.cost import Cost
+from search_spaces.cost_table import Metric, cost_table
+from search_spaces.errors import TargetError
+from search_spaces.space import Indices, SearchSpace
+from search_spaces.spec import ClipGeometry
+
+TargetMetric = Literal["macs", "paper_gflops", "params"]
+Per = Literal["clip", "frame", "second"]
+
+SUFFIXES = {
+    "": 1,
+    "k": 10**3,
+    "K": 10**3,
+    "M": 10**6,
+    "G": 10**9,
+    "T": 10**12,
+    "Ki": 2**10,
+    "Mi": 2**20,
+    "Gi": 2**30,
+    "Ti": 2**40,
+}
+_METRICS: tuple[TargetMetric, ...] = ("macs", "paper_gflops", "params")
+_PER: dict[str, Per] = {"clip": "clip", "frame": "frame", "s": "second", "second": "second"}
+_FORM = re.compile(
+    r"(?P<metric>\w+)=(?P<number>\d{1,30}(?:\.\d{1,30})?(?:e\d{1,2})?)(?P<suffix>[A-Za-z]{0,2})(?:/(?P<per>\w+))?"
+)
+EXAMPLES = "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip or params=3M"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A cost to land on, from both sides.
+
+    Attributes:
+        text: As it was written.
+        value: In the metric's unit: MACs, 1e9 of the paper's FLOPs, or parameters.
+        per: What the value is for; parameters are of the network.
+    """
+
+    text: str
+    metric: TargetMetric
+    value: float
+    per: Per | None
+
+    def scale(self, clip: ClipGeometry) -> float:
+        """What a cost per clip is multiplied by to be in this target's unit."""
+        if self.per == "frame":
+            return 1 / clip.num_frames
+        return clip.rate_fps / clip.num_frames if self.per == "second" else 1.0
+
+    def cost(self, cost: Cost, clip: ClipGeometry) -> float:
+        """A network's cost in this target's unit."""
+        return float(getattr(cost, self.metric)) * self.scale(clip)
+
+    def costs(
+        self, space: SearchSpace, indices_ND: Indices, *, num_classes: int, clip: ClipGeometry | None = None
+    ) -> NDArray[np.float64]:
+        """Costs of genotypes of a space in this target's unit, (N,)."""
+        table = cost_table(space, metric=self._sum, num_classes=num_classes, clip=clip)
+        return table.costs(indices_ND).astype(np.float64) * self._unit(clip or space.clip)
+
+    def bounds(self, space: SearchSpace, *, num_classes: int, clip: ClipGeometry | None = None) -> tuple[float, float]:
+        """Least and greatest cost in a space, in this target's unit."""
+        low, high = cost_table(space, metric=self._sum, num_classes=num_classes, clip=clip).bounds()
+        unit = self._unit(clip or space.clip)
+        return low * unit, high * unit
+
+    @property
+    def _sum(self) -> Metric:
+        return "paper_half_macs" if self.metric == "paper_gflops" else self.metric
+
+    def _unit(self, clip: ClipGeometry) -> float:
+        return self.scale(clip) * (0.5e-9 if self.metric == "paper_gflops" else 1.0)
+
+
+def parse_target(text: str) -> Target:
+    """Parse a target.
+
+    Raises:
+        TargetError: No metric, number or unit, an unknown one, or a value that is not positive.
+    """
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise TargetError(f"a target must be written as metric=number/unit, such as {EXAMPLES}, but got {text!r}")
+    metric = next((known for known in _METRICS if known == match["metric"]), None)
+    if metric is None:
+        raise TargetError(f"a target's metric must be one of {', '.join(_METRICS)}, but got {match['metric']!r}")
+    if match["suffix"] not in SUFFIXES:
+        raise TargetError(f"a target's suffix must be one of {', '.join(SUFFIXES)}, but got {match['suffix']!r}")
+    value = float(match["number"]) * SUFFIXES[match["suffix"]]
+    if not 0 < value < 1e21:
+        raise TargetError(f"a target must be above 0 and below 1e21, but got {text!r}")
+    return Target(text=text, metric=metric, value=value, per=_per(metric, match["per"], text))
+
+
+def _per(metric: TargetMetric, unit: str | None, text: str) -> Per | None:
+    if metric == "params":
+        if unit is not None:
+            raise TargetError(f"a target of parameters must have no unit, but got {text!r}")
+        return None
+    if unit not in _PER:
+        raise TargetError(f"a target's unit must be one of /{', /'.join(_PER)}, but got {text!r}")
+    return _PER[unit]

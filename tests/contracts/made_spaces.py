@@ -1,0 +1,134 @@
+"""Small search spaces, every genotype of a space one by one, and hypothesis strategies for spaces and specs."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+from hypothesis import strategies as st
+
+from search_spaces.space import BlockChoices, Genotype, SearchSpace, population
+from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
+
+TINY = SearchSpace(
+    name="tiny",
+    clip=ClipGeometry(num_frames=4, resolution=30, rate_fps=4.0),
+    stem_width=8,
+    blocks=(
+        BlockChoices(base_width=16, depths=(1, 2), stride=2),
+        BlockChoices(base_width=32, depths=(2, 3), stride=1),
+    ),
+    head_width=64,
+    dense_width=32,
+    kernels=("1x3x3", "5x1x1"),
+    expansions=(1.5, 3.0),
+    width_multipliers=(0.75, 1.25),
+    se=(True,),
+)
+"""2 widths of the head; 2 widths times (4 + 16) and (16 + 64) stacks of layers in the blocks."""
+TINY_SIZE = 2 * (2 * (4 + 16)) * (2 * (16 + 64))
+TINY_CHOSEN = replace(TINY, expansion_of="chosen")
+
+_KERNELS = ("1x1x1", "1x3x3", "3x1x1", "3x3x3", "5x1x1", "1x7x7")
+_EXPANSIONS = (0.25, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0)
+_MULTIPLIERS = (0.25, 0.5, 0.75, 1.0, 1.25, 2.0)
+
+
+def every_genotype(space: SearchSpace) -> Iterator[Genotype]:
+    """Written without the space's own sampling and activity: depth first, then as many layers."""
+    blocks = [list(_every_block(space, number)) for number in range(len(space.blocks))]
+    for head, *chosen in product(space.width_multipliers, *blocks):
+        yield {**{name: value for block in chosen for name, value in block.items()}, "head.width": head}
+
+
+@functools.cache
+def every_row(space: SearchSpace) -> np.ndarray:
+    """All genotypes of a space as rows, (N, D)."""
+    return population(space, list(every_genotype(space)))
+
+
+def _every_block(space: SearchSpace, number: int) -> Iterator[Genotype]:
+    prefix = f"block{number + 2}"
+    per_layer = list(product(space.kernels, space.expansions, space.se))
+    for depth, width in product(space.blocks[number].depths, space.width_multipliers):
+        for layers in product(per_layer, repeat=depth):
+            genotype = {f"{prefix}.depth": depth, f"{prefix}.width": width}
+            for layer, (kernel, expansion, se) in enumerate(layers, start=1):
+                genotype[f"{prefix}.layer{layer}.kernel"] = kernel
+                genotype[f"{prefix}.layer{layer}.expansion"] = expansion
+                genotype[f"{prefix}.layer{layer}.se"] = se
+            yield genotype
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> SearchSpace:
+    blocks = []
+    for _ in range(draw(st.integers(1, 3))):
+        low = draw(st.integers(1, 2))
+        blocks.append(
+            BlockChoices(
+                base_width=draw(st.integers(1, 60)),
+                depths=tuple(range(low, low + draw(st.integers(1, 3)))),
+                stride=draw(st.sampled_from((1, 2))),
+            )
+        )
+    return SearchSpace(
+        name="drawn",
+        clip=draw(clips()),
+        stem_width=draw(st.integers(1, 24)),
+        blocks=tuple(blocks),
+        head_width=draw(st.integers(1, 80)),
+        dense_width=draw(st.integers(1, 40)),
+        kernels=draw(_some(_KERNELS)),
+        expansions=draw(_some(_EXPANSIONS)),
+        width_multipliers=draw(_some(_MULTIPLIERS)),
+        se=draw(st.sampled_from(((True,), (False,), (True, False), (False, True)))),
+        expansion_of=draw(st.sampled_from(("base", "chosen"))),
+    )
+
+
+@st.composite
+def spaces_and_indices(draw: st.DrawFn) -> tuple[SearchSpace, np.ndarray]:
+    """A space and 1 to 8 canonical rows, (N, D)."""
+    space = draw(spaces())
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
+    return space, space.sample_indices(rng, draw(st.integers(1, 8)))
+
+
+def clips() -> st.SearchStrategy[ClipGeometry]:
+    return st.builds(
+        ClipGeometry,
+        num_frames=st.integers(1, 9),
+        resolution=st.integers(8, 41),
+        rate_fps=st.sampled_from((0.5, 5.0, 12.0, 1000.0)),
+    )
+
+
+def layers() -> st.SearchStrategy[LayerSpec]:
+    extents = st.sampled_from((1, 3, 5, 7))
+    return st.builds(
+        LayerSpec,
+        kernel=st.tuples(extents, extents, extents),
+        width=st.integers(1, 70),
+        expansion=st.integers(1, 150),
+        stride=st.sampled_from((1, 2)),
+        se=st.booleans(),
+    )
+
+
+def specs() -> st.SearchStrategy[ArchSpec]:
+    """Specs of any widths, whatever space they are from."""
+    blocks = st.lists(layers(), min_size=1, max_size=3).map(lambda found: BlockSpec(layers=tuple(found)))
+    return st.builds(
+        ArchSpec,
+        clip=clips(),
+        stem_width=st.integers(1, 40),
+        blocks=st.lists(blocks, min_size=1, max_size=3).map(tuple),
+        head_width=st.integers(1, 90),
+        dense_width=st.integers(1, 70),
+    )
+
+
+def _some(values: tuple) -> st.SearchStrategy[tuple]:
+    return st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True).map(tuple)
