@@ -1,0 +1,65 @@
+from collections import Counter
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.errors import UsageError
+from video import keys as keys_module
+from video.keys import SampleKey, in_batches, training_keys
+from video.sampling import View, views
+
+
+@given(st.integers(1, 20), st.integers(0, 2**31), st.integers(0, 100), st.integers(0, 60), st.data())
+def test_a_stretch_of_the_stream_is_the_same_however_it_is_cut(num_items, seed, position, count, data):
+    whole = training_keys(num_items, seed, position=position, count=count)
+    cut = data.draw(st.integers(0, count))
+    head = training_keys(num_items, seed, position=position, count=cut)
+    assert whole == head + training_keys(num_items, seed, position=position + cut, count=count - cut)
+
+
+@given(st.integers(1, 30), st.integers(0, 1000), st.integers(0, 50))
+def test_every_epoch_has_every_item_once(num_items, seed, epoch):
+    keys = training_keys(num_items, seed, position=epoch * num_items, count=num_items)
+    assert Counter(key.index for key in keys) == Counter(range(num_items))
+    assert {key.epoch for key in keys} == {epoch}
+    assert {key.view for key in keys} == {None}
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    first, second = (training_keys(50, 7, position=start, count=50) for start in (0, 50))
+    assert [key.index for key in first] != [key.index for key in second]
+    assert first != training_keys(50, 8, position=0, count=50)
+
+
+def test_the_order_is_a_golden_one():
+    assert [key.index for key in training_keys(8, 0, position=0, count=8)] == [0, 7, 2, 3, 5, 1, 4, 6]
+
+
+def test_a_test_has_every_view_of_every_item():
+    keys = list(keys_module.test_keys(2, views(2, 1)))
+    first, second = View(position_index=0, num_positions=2), View(position_index=1, num_positions=2)
+    assert keys == [SampleKey(index=index, view=view) for index in (0, 1) for view in (first, second)]
+
+
+@given(st.integers(0, 30), st.integers(1, 7))
+def test_batches_lose_nothing(num_keys, batch_size):
+    keys = list(keys_module.test_keys(num_keys, views(1, 1)))
+    batches = list(in_batches(keys, batch_size))
+    assert [key for batch in batches for key in batch] == keys
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+
+
+def test_batches_of_an_endless_stream():
+    endless = (SampleKey(index=index) for index in iter(int, 1))
+    assert len(list(islice(in_batches(endless, 3), 4))) == 4
+
+
+def test_numbers_outside_their_range_are_refused():
+    with pytest.raises(UsageError, match="index and epoch must be at least 0, but got index=-1, epoch=0"):
+        SampleKey(index=-1)
+    with pytest.raises(UsageError, match=r"there must be at least one item, .* but got num_items=0, position=0"):
+        training_keys(0, 0, position=0, count=1)
+    with pytest.raises(UsageError, match="batch_size must be at least 1, but got batch_size=0"):
+        in_batches([], 0)

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.errors import UsageError
+from search_spaces.randomness import generator
+from video.sampling import CropBox, Place, View, clip_times, crop_at, crop_box, crop_clip, draw_place, views
+
+POSITIONS = st.floats(0.0, 1.0)
+SECONDS = st.floats(0.01, 1e4)
+RATES = st.floats(0.1, 240.0)
+
+
+@given(SECONDS, st.integers(1, 120), RATES, POSITIONS)
+def test_a_clip_is_evenly_spaced_and_lies_in_the_video_when_it_fits(duration_s, num_frames, rate_fps, position):
+    times_s = clip_times(duration_s, num_frames=num_frames, rate_fps=rate_fps, position=position)
+    assert times_s.dtype == np.float64
+    assert times_s.shape == (num_frames,)
+    assert times_s[0] >= 0.0
+    assert times_s[-1] - times_s[0] == pytest.approx((num_frames - 1) / rate_fps, abs=1e-9)
+    if num_frames / rate_fps <= duration_s:
+        assert times_s[-1] + 1.0 / rate_fps <= duration_s * (1 + 1e-12) + 1e-9
+    else:
+        assert times_s[0] == 0.0
+
+
+@given(SECONDS, st.integers(1, 120), RATES, POSITIONS, POSITIONS)
+def test_a_later_position_never_starts_earlier(duration_s, num_frames, rate_fps, a, b):
+    first, second = (
+        clip_times(duration_s, num_frames=num_frames, rate_fps=rate_fps, position=position)[0]
+        for position in sorted((a, b))
+    )
+    assert first <= second
+
+
+def test_clip_times_by_hand():
+    assert clip_times(2.0, num_frames=4, rate_fps=4.0, position=0.5).tolist() == [0.5, 0.75, 1.0, 1.25]
+    assert clip_times(2.0, num_frames=4, rate_fps=4.0, position=1.0).tolist() == [1.0, 1.25, 1.5, 1.75]
+    assert clip_times(0.3, num_frames=3, rate_fps=4.0, position=1.0).tolist() == [0.0, 0.25, 0.5]
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.data())
+def test_a_crop_lies_in_the_picture_and_its_ends_are_reached(height, width, data):
+    size = data.draw(st.integers(1, min(height, width)))
+    y, x = data.draw(POSITIONS), data.draw(POSITIONS)
+    box = crop_box(height, width, size, position_y=y, position_x=x)
+    assert 0 <= box.top <= height - size
+    assert 0 <= box.left <= width - size
+    assert crop_box(height, width, size, position_y=0.0, position_x=1.0) == CropBox(top=0, left=width - size, size=size)
+    centre = crop_box(height, width, size, position_y=0.5, position_x=0.5)
+    assert abs(2 * centre.top - (height - size)) <= 1
+    assert abs(2 * centre.left - (width - size)) <= 1
+
+
+def test_every_offset_is_equally_likely_in_training():
+    draw = generator(0, "test")
+    lefts = [crop_at(48, 52, 48, place=draw_place(draw)).left for _ in range(5000)]
+    counts = np.bincount(lefts, minlength=5)
+    assert len(counts) == 5
+    assert np.abs(counts / 1000 - 1).max() < 0.15
+
+
+def test_three_crops_lie_at_the_ends_and_the_centre_of_the_longer_side():
+    wide = [crop_at(40, 60, 40, place=view.place) for view in views(1, 3)]
+    assert [(box.top, box.left) for box in wide] == [(0, 0), (0, 10), (0, 20)]
+    tall = [crop_at(60, 40, 30, place=view.place) for view in views(1, 3)]
+    assert [(box.top, box.left) for box in tall] == [(0, 5), (15, 5), (30, 5)]
+
+
+def test_views_spread_over_time():
+    assert [view.place.time for view in views(1, 1)] == [0.5]
+    assert [view.place.time for view in views(5, 1)] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert len(set(views(10, 3))) == 30
+    assert views(1, 1)[0] == View()
+
+
+def test_training_places_are_a_function_of_the_generator():
+    first, second = (draw_place(generator(3, "clip", 0, "a")) for _ in range(2))
+    assert first == second
+    assert draw_place(generator(3, "clip", 1, "a")) != first
+
+
+def test_crop_clip_cuts_the_same_square_of_every_frame():
+    frames = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    cut = crop_clip(frames, CropBox(top=1, left=2, size=3))
+    assert cut.flags.c_contiguous
+    np.testing.assert_array_equal(cut, frames[:, 1:4, 2:5])
+
+
+def test_numbers_outside_their_range_are_refused():
+    with pytest.raises(
+        UsageError, match=r"duration_s and rate_fps must be above 0 .* but got duration_s=0\.0, rate_fps"
+    ):
+        clip_times(0.0, num_frames=1, rate_fps=1.0, position=0.0)
+    with pytest.raises(UsageError, match=r"position must be in \[0, 1\], but got position=1\.5"):
+        clip_times(1.0, num_frames=1, rate_fps=1.0, position=1.5)
+    with pytest.raises(UsageError, match="a crop must fit into the picture, but got size=5 in height=4, width=9"):
+        crop_box(4, 9, 5, position_y=0.0, position_x=0.0)
+    with pytest.raises(UsageError, match=r"position_x must be in \[0, 1\], but got position_x=-0\.1"):
+        crop_box(4, 9, 3, position_y=0.0, position_x=-0.1)
+    with pytest.raises(UsageError, match=r"along must be in \[0, 1\], but got along=2"):
+        Place(time=0.0, along=2, across=0.0)
+    with pytest.raises(UsageError, match=r"num_crops must be in \[1, 1000\], but got num_crops=0"):
+        views(1, 0)
+    with pytest.raises(UsageError, match=r"position_index must be in \[0, 2\), the number of positions, but got"):
+        View(position_index=2, num_positions=2)

@@ -1,0 +1,227 @@
+"""Batches of clips, read by this process or by others: the door of the package for whoever trains and tests.
+
+Letters: B clips, T frames, R pixels of height and width, 3 colours.
+"""
+
+import multiprocessing
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from search_spaces.errors import MovinasError, TooManyBadVideosError, UsageError, VideoError
+from video.keys import SampleKey, in_batches, test_keys, training_keys
+from video.manifest import VideoItem
+from video.reader import Clip, ClipReader
+from video.sampling import View, views
+
+__all__ = [
+    "BadVideos",
+    "Clip",
+    "ClipBatch",
+    "ClipReader",
+    "SampleKey",
+    "VideoItem",
+    "View",
+    "in_batches",
+    "read_batch",
+    "read_batches",
+    "test_keys",
+    "training_keys",
+    "views",
+]
+
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClipBatch:
+    """Clips that were read together; without those of videos that a test could not decode.
+
+    Attributes:
+        frames_BTHWC: uint8 [B, T, R, R, 3]; B may be 0.
+        labels_B: int64 [B].
+        indices: Number of the video asked for, per clip, B of them.
+        num_substituted: Clips that show another video of the class than the one asked for.
+        num_failed: Clips asked for and left out.
+        bad_ids: Videos that could not be decoded, each once.
+    """
+
+    frames_BTHWC: torch.Tensor
+    labels_B: torch.Tensor
+    indices: tuple[int, ...]
+    num_substituted: int = 0
+    num_failed: int = 0
+    bad_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        size = len(self.indices)
+        if self.frames_BTHWC.dtype != torch.uint8 or self.frames_BTHWC.ndim != 5 or len(self.frames_BTHWC) != size:
+            raise UsageError(
+                f"frames must be uint8 [{size}, T, H, W, 3], one clip per index, "
+                f"but got {self.frames_BTHWC.dtype} {tuple(self.frames_BTHWC.shape)}"
+            )
+        if self.labels_B.dtype != torch.int64 or self.labels_B.shape != (size,):
+            raise UsageError(
+                f"labels must be int64 [{size}], one per index, "
+                f"but got {self.labels_B.dtype} {tuple(self.labels_B.shape)}"
+            )
+
+
+@final
+class BadVideos:
+    """Counts the different videos that could not be decoded, and ends the run when they are too many.
+
+    Args:
+        num_videos: How many videos there are, at least 1.
+        max_fraction: Which share of them may be bad, in [0, 1].
+    """
+
+    def __init__(self, *, num_videos: int, max_fraction: float) -> None:
+        if num_videos < 1 or not 0.0 <= max_fraction <= 1.0:
+            raise UsageError(
+                "there must be at least one video, and a share in [0, 1] that may be bad, but got "
+                f"num_videos={num_videos}, max_fraction={max_fraction}"
+            )
+        self._num_videos = num_videos
+        self._max_fraction = max_fraction
+        self._ids: set[str] = set()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The bad videos so far, sorted."""
+        return tuple(sorted(self._ids))
+
+    def add(self, batch: ClipBatch) -> None:
+        """Count the bad videos of a batch.
+
+        Raises:
+            TooManyBadVideosError: The share is passed.
+        """
+        self._ids.update(batch.bad_ids)
+        if len(self._ids) > self._max_fraction * self._num_videos:
+            names = ", ".join(self.ids[:_NAMES_SHOWN])
+            more = ", ..." if len(self._ids) > _NAMES_SHOWN else ""
+            raise TooManyBadVideosError(
+                f"at most {self._max_fraction:.2%} of {self._num_videos} videos may be unreadable, "
+                f"but got {len(self._ids)}: {names}{more}"
+            )
+
+
+def read_batch(reader: ClipReader, keys: Sequence[SampleKey]) -> ClipBatch:
+    """Read some clips, in order.
+
+    Raises:
+        UsageError: No keys, or one of no item.
+        VideoError: In training, no video of a class can be decoded.
+    """
+    if not keys:
+        raise UsageError("a batch must have at least one key, but got none")
+    clips: list[Clip] = []
+    indices: list[int] = []
+    bad_ids: list[str] = []
+    for key in keys:
+        try:
+            clip = reader.read(key)
+        except VideoError:
+            if reader.training:
+                raise
+            bad_ids.append(reader.items[key.index].id)
+        else:
+            clips.append(clip)
+            indices.append(key.index)
+            bad_ids += clip.bad_ids
+    return ClipBatch(
+        frames_BTHWC=_stack(clips, reader),
+        labels_B=torch.tensor([clip.label for clip in clips], dtype=torch.int64),
+        indices=tuple(indices),
+        num_substituted=sum(bool(clip.bad_ids) for clip in clips),
+        num_failed=len(keys) - len(clips),
+        bad_ids=tuple(dict.fromkeys(bad_ids)),
+    )
+
+
+def read_batches(
+    reader: ClipReader, batches: Iterable[Sequence[SampleKey]], *, num_workers: int
+) -> Generator[ClipBatch, None, None]:
+    """Read batches in order; how many processes help does not change them.
+
+    Args:
+        reader: Reads the clips; with workers, each has a copy.
+        batches: Keys of each batch. It may be endless: it is read a few batches ahead.
+        num_workers: Processes that read; with 0 this one does. They end when the generator is closed or exhausted.
+
+    Raises:
+        UsageError: A negative number of workers.
+        MovinasError: What `read_batch` raises, wherever it ran.
+        VideoError: A worker was killed.
+    """
+    if num_workers < 0:
+        raise UsageError(f"num_workers must be at least 0, but got num_workers={num_workers}")
+    if num_workers == 0:
+        return (read_batch(reader, keys) for keys in batches)
+    return _read_elsewhere(reader, batches, num_workers)
+
+
+def _read_elsewhere(
+    reader: ClipReader, batches: Iterable[Sequence[SampleKey]], num_workers: int
+) -> Generator[ClipBatch, None, None]:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imports torch once, not once per worker
+    loader: DataLoader[ClipBatch | MovinasError] = DataLoader(
+        _Batches(reader),
+        batch_size=None,
+        sampler=batches,  # without a batch size, any iterable of what the data set takes
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_start_worker,
+        multiprocessing_context=context,
+        generator=torch.Generator(),  # else it would draw from the global one
+    )
+    try:
+        # No name for the iterator: leaving the loop, by close() or an error, must drop it, which ends the workers.
+        for result in loader:
+            if isinstance(result, MovinasError):
+                raise result
+            yield result
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader worker"):
+            raise
+        raise VideoError(
+            "a process that reads videos must not die, but one did, for want of memory or by a damaged video "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+@final
+class _Batches(Dataset[ClipBatch | MovinasError]):
+    """A data set whose indices are the keys of a batch; our errors are answers, since PyTorch would rewrite them."""
+
+    def __init__(self, reader: ClipReader) -> None:
+        self._reader = reader
+
+    def __getitem__(self, keys: Sequence[SampleKey]) -> ClipBatch | MovinasError:
+        try:
+            return read_batch(self._reader, keys)
+        except MovinasError as error:
+            return error
+
+
+def _as_it_is(result: Any) -> Any:  # noqa: ANN401
+    return result
+
+
+def _start_worker(_worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _stack(clips: Sequence[Clip], reader: ClipReader) -> torch.Tensor:
+    geometry = reader.geometry
+    shape = (len(clips), geometry.num_frames, geometry.resolution, geometry.resolution, 3)
+    frames_BTHWC = np.empty(shape, dtype=np.uint8)
+    for frames_THWC, clip in zip(frames_BTHWC, clips, strict=True):
+        frames_THWC[...] = clip.frames_THWC
+    return torch.from_numpy(frames_BTHWC)
