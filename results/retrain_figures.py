@@ -1,0 +1,68 @@
+"""What happened in a retraining and its test, as Plotly figures in plain data; see `figures` for the colours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from results.figures import Figure, label, legend_above, numbers, thin
+from results.records import EpochRecord, TestReport
+
+_MAX_COUNTS = 100
+"""Classes up to which the counts are there beside the shares."""
+
+
+def epoch_curves(epochs: Sequence[EpochRecord]) -> Figure:
+    """Loss and accuracy against the epoch, one below the other."""
+    kept = [epochs[index] for index in thin(len(epochs))]
+    evaluated = [epoch for epoch in kept if epoch.val_top1 is not None]
+    loss = _line("training loss", kept, [epoch.train_loss for epoch in kept], axis="y", colour="@c0", dash="solid")
+    train = _line("training top-1", kept, [epoch.train_top1 for epoch in kept], axis="y2", colour="@c4", dash="dot")
+    scores = [epoch.val_top1 for epoch in evaluated if epoch.val_top1 is not None]
+    validation = _line("validation top-1", evaluated, scores, axis="y2", colour="@c2", dash="solid")
+    layout = {
+        "xaxis": {"title": {"text": "epoch"}, "anchor": "y2"},
+        "yaxis": {"title": {"text": "loss"}, "domain": [0.54, 1.0]},
+        "yaxis2": {"title": {"text": "top-1"}, "domain": [0.0, 0.46], "tickformat": ".0%", "rangemode": "tozero"},
+        **legend_above(),
+    }
+    return Figure(name="epochs", data=[loss, train, validation], layout=layout, height_px=520)
+
+
+def confusion(test: TestReport) -> Figure:
+    """Share of each true class (row) that was given each predicted class (column)."""
+    names = [label(name) for name in test.class_names]
+    totals = [max(1, sum(row)) for row in test.confusion]
+    shares = [numbers(count / total for count in row) for row, total in zip(test.confusion, totals, strict=True)]
+    hover = "true %{y}, predicted %{x}: %{z:.1%}"
+    data: dict[str, Any] = {"type": "heatmap", "z": [[round(share or 0, 3) for share in row] for row in shares]}
+    if len(names) <= _MAX_COUNTS:
+        data["customdata"] = test.confusion
+        hover += ", %{customdata} videos"
+    scale = {"zmin": 0, "zmax": 1, "colorscale": [[0, "@cell"], [1, "@c0"]], "xgap": 1, "ygap": 1, "showscale": False}
+    data |= {
+        "x": list(range(len(names))),
+        "y": list(range(len(names))),
+        **scale,
+        "hovertemplate": f"{hover}<extra></extra>",
+    }
+    ticks = {"tickmode": "array", "tickvals": data["x"], "ticktext": names, "showgrid": False, "automargin": True}
+    layout = {
+        "xaxis": {**ticks, "title": {"text": "predicted"}, "tickangle": -45},
+        "yaxis": {**ticks, "title": {"text": "true"}, "autorange": "reversed"},
+    }
+    side_px = min(3000, 18 * len(names))
+    return Figure(name="confusion", data=[data], layout=layout, height_px=220 + side_px, min_width_px=160 + side_px)
+
+
+def _line(
+    name: str, epochs: Sequence[EpochRecord], values: Sequence[float], *, axis: str, colour: str, dash: str
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if len(epochs) < 100 else "lines",
+        "name": name,
+        "x": [epoch.epoch for epoch in epochs],
+        "y": numbers(values),
+        "yaxis": axis,
+        "line": {"width": 2.5, "color": colour, "dash": dash},
+        "marker": {"size": 5},
+    }

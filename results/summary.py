@@ -1,0 +1,272 @@
+"""What there is to say about a run, from its journal and telemetry alone, while it runs or after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from results.decisions import PlaceChoices, place_choices
+from results.history import (
+    Column,
+    SearchHistory,
+    bad_videos,
+    overhead_share,
+    phase_shares,
+    read_history,
+    seconds_per_step,
+)
+from results.journal import iter_journal
+from results.records import CandidateRecord, EpochRecord, Origin
+from results.run_dir import RunDir, is_locked
+from results.telemetry import read_telemetry
+
+Status = Literal["running", "finished", "stopped"]
+Point = tuple[int, float]
+
+_TRENDS = {"quality": "quality", "reward": "reward", "cost_ratio": "ratio"}
+_RECENT_SHARE = 0.1
+_MAX_POINTS = 200
+_MAX_BEST = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """One architecture as a summary names it.
+
+    Attributes:
+        cost: In the target's unit; `ratio` is cost / target.
+        quality: Accuracy in the final comparison, in [0, 1]; None for one that was not compared.
+    """
+
+    fingerprint: str
+    cost: float
+    ratio: float
+    quality: float | None = None
+    origin: Origin | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `macs` is the cost under the name that it has for the usual target."""
+        values = {"fingerprint": self.fingerprint, "cost": self.cost, "macs": self.cost, "ratio": self.ratio}
+        extra = {"quality": self.quality, "origin": self.origin}
+        return {**values, **{name: value for name, value in extra.items() if value is not None}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSummary:
+    """Everything that `movinas inspect` says about a search; None or empty for what is not known yet.
+
+    Attributes:
+        argmax: The most likely architecture after the latest step.
+        found: The architecture that the search selected at its end.
+        best: Of the final comparison, best quality first, at most 10.
+        quality: Mean over the last tenth of the steps, at least one; so are `reward` and `cost_ratio` (cost / target).
+        trends: For `quality`, `reward` and `cost_ratio` at most 200 points (step, mean).
+        entropy: Latest normalised entropy per group of decisions, in [0, 1].
+        seconds_left: Estimate from recent steps.
+        time_shares: Phase to its share of wall-clock time; `overhead_share` is that of all phases but the network's.
+        num_resumes: How often the search was resumed.
+        layers: The most likely architecture of the latest recorded policy, block by block.
+    """
+
+    status: Status
+    steps_done: int
+    steps_total: int | None
+    target: str | None
+    target_cost: float | None
+    argmax: Architecture | None
+    found: Architecture | None
+    best: Sequence[Architecture]
+    quality: float | None
+    reward: float | None
+    cost_ratio: float | None
+    trends: Mapping[str, Sequence[Point]]
+    entropy: Mapping[str, float]
+    baseline: float | None
+    random_quality: float | None
+    seconds_left: float | None
+    time_shares: Mapping[str, float]
+    overhead_share: float | None
+    num_bad_videos: int
+    num_resumes: int
+    layers: Sequence[PlaceChoices]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, the document of `movinas inspect --json`."""
+        shares = dict(self.time_shares)
+        if self.overhead_share is not None:
+            shares["other_than_forward_backward"] = self.overhead_share
+        return {
+            "status": self.status,
+            "steps_done": self.steps_done,
+            "steps_total": self.steps_total,
+            "target": self.target,
+            "target_cost": self.target_cost,
+            "argmax": self.argmax.to_json() if self.argmax else None,
+            "found": self.found.to_json() if self.found else None,
+            "best": [architecture.to_json() for architecture in self.best],
+            "quality": self.quality,
+            "reward": self.reward,
+            "cost_ratio": self.cost_ratio,
+            "trends": {name: [list(point) for point in points] for name, points in self.trends.items()},
+            "entropy": dict(self.entropy),
+            "baseline": self.baseline,
+            "random_quality": self.random_quality,
+            "seconds_left": self.seconds_left,
+            "time_shares": shares,
+            "num_bad_videos": self.num_bad_videos,
+            "num_resumes": self.num_resumes,
+            "layers": [_place_json(place) for place in self.layers],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrainSummary:
+    """Everything that `movinas inspect` says about a retraining.
+
+    Attributes:
+        epochs: Epochs done; `loss` and `train_top1` are those of the last one.
+        top1: Latest accuracy on the validation split, in [0, 1]; `best_top1` the highest, in `best_epoch`.
+    """
+
+    status: Status
+    epochs: int
+    steps: int
+    loss: float | None
+    train_top1: float | None
+    top1: float | None
+    best_top1: float | None
+    best_epoch: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, the document of `movinas inspect --json`."""
+        return {
+            "status": self.status,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "loss": self.loss,
+            "train_top1": self.train_top1,
+            "top1": self.top1,
+            "best": {"top1": self.best_top1, "epoch": self.best_epoch},
+        }
+
+
+def summarise_search(run: RunDir) -> SearchSummary:
+    """Summarise a search, running or not.
+
+    Raises:
+        JournalError: The journal is missing or damaged.
+    """
+    running = is_locked(run)  # first: a search that ends meanwhile then shows its result
+    return summarise_history(read_history(run.journal_path), read_telemetry(run.telemetry_path), running=running)
+
+
+def summarise_history(history: SearchHistory, events: Sequence[Mapping[str, Any]], *, running: bool) -> SearchSummary:
+    """Summarise a search whose journal and telemetry were read before."""
+    start, last, result = history.start, history.last, history.result
+    shares = phase_shares(events)
+    return SearchSummary(
+        status="finished" if result else "running" if running else "stopped",
+        steps_done=history.num_steps,
+        steps_total=start.steps if start else None,
+        target=start.target if start else None,
+        target_cost=start.target_cost if start else None,
+        argmax=_argmax(history),
+        found=_found(history),
+        best=[_compared(candidate) for candidate in _ranked(history.candidates)[:_MAX_BEST]],
+        quality=_recent_mean(history.columns["quality"]),
+        reward=_recent_mean(history.columns["reward"]),
+        cost_ratio=_recent_mean(history.columns["ratio"]),
+        trends={name: _trend(history.columns["step"], history.columns[column]) for name, column in _TRENDS.items()},
+        entropy=dict(last.entropy) if last else {},
+        baseline=last.baseline if last else None,
+        random_quality=result.random_quality_mean if result else None,
+        seconds_left=_seconds_left(history, events),
+        time_shares=shares,
+        overhead_share=overhead_share(shares),
+        num_bad_videos=len(bad_videos(events)),
+        num_resumes=sum(event["kind"] == "resume" for event in events),
+        layers=place_choices(history.policies[-1], start.decisions) if start and history.policies else [],
+    )
+
+
+def summarise_retrain(run: RunDir) -> RetrainSummary:
+    """Summarise a retraining, running or not; it is finished once its telemetry ends in `end`.
+
+    Raises:
+        JournalError: The journal is missing or damaged.
+    """
+    running = is_locked(run)
+    epochs = [record for record in iter_journal(run.journal_path) if isinstance(record, EpochRecord)]
+    marks = [event["kind"] for event in read_telemetry(run.telemetry_path)]
+    marks = [kind for kind in marks if kind in ("start", "resume", "end")]
+    evaluated = [(epoch.val_top1, epoch.epoch) for epoch in epochs if epoch.val_top1 is not None]
+    best_top1, best_epoch = max(evaluated, key=lambda item: item[0], default=(None, None))
+    last = epochs[-1] if epochs else None
+    return RetrainSummary(
+        status="finished" if marks[-1:] == ["end"] else "running" if running else "stopped",
+        epochs=len(epochs),
+        steps=last.step if last else 0,
+        loss=last.train_loss if last else None,
+        train_top1=last.train_top1 if last else None,
+        top1=evaluated[-1][0] if evaluated else None,
+        best_top1=best_top1,
+        best_epoch=best_epoch,
+    )
+
+
+def _argmax(history: SearchHistory) -> Architecture | None:
+    last = history.last
+    if last is None:
+        return None
+    return Architecture(fingerprint=last.argmax_fingerprint, cost=last.argmax_cost, ratio=last.argmax_ratio)
+
+
+def _found(history: SearchHistory) -> Architecture | None:
+    result = history.result
+    if result is None:
+        return None
+    return Architecture(
+        fingerprint=result.found, cost=result.found_cost, ratio=result.found_ratio, quality=result.found_quality
+    )
+
+
+def _compared(candidate: CandidateRecord) -> Architecture:
+    return Architecture(
+        fingerprint=candidate.fingerprint,
+        cost=candidate.cost,
+        ratio=candidate.ratio,
+        quality=candidate.quality,
+        origin=candidate.origin,
+    )
+
+
+def _ranked(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
+    return sorted(candidates, key=lambda candidate: (-candidate.quality, candidate.cost, candidate.fingerprint))
+
+
+def _recent_mean(column: Column) -> float | None:
+    if not column.size:
+        return None
+    return float(column[-max(1, round(column.size * _RECENT_SHARE)) :].mean())
+
+
+def _trend(steps: Column, values: Column) -> list[Point]:
+    num_points = min(_MAX_POINTS, steps.size)
+    if num_points == 0:
+        return []
+    bins = zip(np.array_split(steps, num_points), np.array_split(values, num_points), strict=True)
+    return [(int(steps_of_bin[-1]), float(values_of_bin.mean())) for steps_of_bin, values_of_bin in bins]
+
+
+def _seconds_left(history: SearchHistory, events: Sequence[Mapping[str, Any]]) -> float | None:
+    pace_s = seconds_per_step(events)
+    if history.result is not None:
+        return 0.0
+    if history.start is None or pace_s is None:
+        return None
+    return pace_s * max(0, history.start.steps - history.num_steps)
+
+
+def _place_json(place: PlaceChoices) -> dict[str, Any]:
+    return {"name": place.name, "choices": dict(place.choices), "certainty": dict(place.certainty)}

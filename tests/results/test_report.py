@@ -1,0 +1,208 @@
+import json
+import re
+from dataclasses import replace
+
+import made_runs
+import pytest
+from test_page import EVIL, Reader
+
+from results.journal import encode
+from results.report import write_retrain_report, write_search_report
+from results.run_dir import create_run, lock
+from search_spaces.errors import DocumentError, JournalError
+
+LAYERS = [
+    {"layer": "block1.layer1", "kernel": "1x3x3", "width": 24, "expansion": 1.5, "SE": True, "MACs": 123_456},
+    {"layer": "block1.layer2", "kernel": "5x3x3", "width": 24, "expansion": 2.0, "SE": False, "MACs": 98_765},
+]
+TEST = {
+    "top1": 0.75,
+    "top5": 1.0,
+    "num_videos": 20,
+    "num_failed": 1,
+    "views": "10x3",
+    "class_names": [EVIL, "jump"],
+    "per_class": {EVIL: 0.8, "jump": 0.7},
+    "confusion": [[8, 2], [3, 7]],
+}
+
+
+def read(path):
+    return Reader(path.read_text(encoding="utf-8"))
+
+
+def headings(text):
+    return re.findall(r"<h2>(.*?)</h2>", text)
+
+
+def test_the_report_of_a_finished_search(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=40), timed=40)
+    path = write_search_report(run, layers=LAYERS)
+    text = path.read_text(encoding="utf-8")
+    assert path == run.report_path
+    assert path.stat().st_size < 8_000_000
+    assert headings(text) == [
+        "Reward, quality and cost",
+        "How undecided the policy is",
+        "Probability of every choice",
+        "The network, layer by layer",
+        "Final comparison",
+        "Where the time goes",
+        "Provenance",
+    ]
+    for shown in (
+        "macs=6M/clip",
+        "finished, 40 of 40 steps",
+        "67.0 %",
+        "50.0 % mean, 55.0 % best",
+        "123,456",
+        "steps: 40",
+    ):
+        assert shown in text
+    drawn = [figure["name"] for figure in json.loads(read(path).scripts[0])]
+    assert drawn == [
+        "curves",
+        "entropy",
+        *(f"policy-{attribute}" for attribute in ("depth", "width", "kernel", "expansion", "se")),
+        "comparison",
+        "time",
+    ]
+
+
+def test_every_figure_has_its_place(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=40), timed=4)
+    page = read(write_search_report(run))
+    places = [div["id"] for div in page.named("div") if "id" in div]
+    assert places == [f"figure-{figure['name']}" for figure in json.loads(page.scripts[0])]
+    (slider,) = page.named("input")
+    assert json.loads(slider["data-labels"])[-1] == "step 40"
+
+
+def test_without_layers_the_choices_are_shown(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=40))
+    text = write_search_report(run).read_text(encoding="utf-8")
+    assert "The network, choice by choice" in headings(text)
+    assert "1x3x3 (93 %)" in text
+    assert "yes (95 %)" in text
+
+
+def test_a_search_that_has_just_begun(tmp_path):
+    run = create_run(tmp_path / "run", kind="search", files={})
+    text = write_search_report(run).read_text(encoding="utf-8")
+    assert headings(text) == ["Reward, quality and cost", "Provenance"]
+    assert "No step has been recorded yet." in text
+
+
+@pytest.mark.parametrize("done", [0, 1, 2, 13])
+def test_a_search_half_way(tmp_path, done):
+    records = made_runs.search_records(steps=40, done=done)
+    run = made_runs.make_run(tmp_path / "run", records, timed=done)
+    with lock(run):
+        text = write_search_report(run).read_text(encoding="utf-8")
+    assert f"running, {done} of 40 steps" in text
+    assert ("Most likely so far" in text) == (done > 0)
+    assert (", about 4 min left" in text) == (done == 13)
+    assert "Final comparison" not in text
+
+
+def test_a_report_is_written_anew(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(done=1))
+    first = write_search_report(run).read_bytes()
+    assert write_search_report(run).read_bytes() == first
+    assert {path.name for path in run.path.iterdir()} >= {"report.html", "run.json"}
+    assert not list(run.path.glob(".*tmp*"))
+
+
+def test_a_long_search_stays_small(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=6000, done=0))
+    lines = [encode(made_runs.step(number, 6000)) for number in range(0, 6000)]
+    policies = [encode(made_runs.policy(number, 6000)) for number in range(0, 6000, 20)]
+    run.journal_path.write_bytes(run.journal_path.read_bytes() + b"".join(lines + policies))
+    path = write_search_report(run)
+    assert path.stat().st_size < 8_000_000
+    curves = json.loads(read(path).scripts[0])[0]
+    assert max(len(trace["x"]) for trace in curves["data"]) == 5000
+
+
+def test_everything_of_a_user_is_escaped(tmp_path):
+    start, *rest = made_runs.search_records(steps=4)
+    start = replace(
+        start,
+        space=EVIL,
+        target=EVIL,
+        class_names=(EVIL, "jump"),
+        decisions={**start.decisions, f"{EVIL}.{EVIL}": (EVIL, "x")},
+    )
+    rest = [
+        replace(record, probabilities={**record.probabilities, f"{EVIL}.{EVIL}": (0.5, 0.5)})
+        if hasattr(record, "probabilities")
+        else record
+        for record in rest
+    ]
+    rest[0] = replace(rest[0], entropy={EVIL: 0.5})
+    run = made_runs.make_run(tmp_path / "<i>run", [start, *rest])
+    run.config_path.write_text(EVIL)
+    run.env_path.write_text(json.dumps({EVIL: EVIL}))
+    page = read(write_search_report(run, layers=[{EVIL: EVIL}]))
+    assert len(page.named("script")) == 3
+    assert not page.named("i")
+    assert sum(EVIL in text for text in page.texts) >= 7
+    assert "<script" not in page.scripts[0]
+    names = [trace.get("name") for trace in json.loads(page.scripts[0])[1]["data"]]
+    assert all("<" not in name for name in names)
+
+
+def test_unreadable_provenance_is_left_out(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(done=1))
+    run.env_path.write_text("{")
+    run.config_path.write_bytes(b"\xff" * 300_000)
+    assert "<summary>Configuration" not in write_search_report(run).read_text(encoding="utf-8")
+    run.env_path.write_text("[1]")
+    run.config_path.unlink()
+    write_search_report(run)
+
+
+def test_the_report_of_a_retraining(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.epochs(6), kind="retrain")
+    run.test_path.write_text(json.dumps(TEST))
+    path = write_retrain_report(run)
+    page = read(path)
+    assert path.stat().st_size < 8_000_000
+    assert headings(path.read_text(encoding="utf-8")) == ["Loss and accuracy", "Test", "Provenance"]
+    assert len(page.named("script")) == 3
+    assert "75.0 %, 100.0 %" in page.texts
+    assert "20, 1 unreadable (10x3 views)" in page.texts
+    epochs, confusion = json.loads(page.scripts[0])
+    assert epochs["name"] == "epochs"
+    assert "<" not in confusion["layout"]["xaxis"]["ticktext"][0]
+
+
+def test_a_retraining_that_has_just_begun(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", kind="retrain")
+    text = write_retrain_report(run).read_text(encoding="utf-8")
+    assert headings(text) == ["Provenance"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", r"test.json: a document must be JSON"),
+        (
+            json.dumps(TEST | {"top1": "x"}),
+            r"test.json: top1: must be a test report, but got: Input should be a valid number",
+        ),
+        (json.dumps(TEST | {"more": 1}), r"test.json: more: must be a test report, but got: Unexpected"),
+    ],
+)
+def test_a_malformed_test_report_is_said(tmp_path, text, message):
+    run = made_runs.make_run(tmp_path / "run", made_runs.epochs(2), kind="retrain")
+    run.test_path.write_text(text)
+    with pytest.raises(DocumentError, match=message):
+        write_retrain_report(run)
+
+
+def test_a_damaged_journal_is_said(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(done=1))
+    run.journal_path.write_bytes(b"x\n" + run.journal_path.read_bytes())
+    with pytest.raises(JournalError, match=r"journal.jsonl:1"):
+        write_search_report(run)

@@ -1,0 +1,41 @@
+import json
+
+import made_runs
+import pytest
+
+from results import records
+from results.retrain_figures import confusion, epoch_curves
+
+
+def report(names, counts):
+    return records.TestReport(
+        top1=0.5,
+        top5=1.0,
+        num_videos=sum(map(sum, counts)),
+        num_failed=0,
+        views="1x1",
+        class_names=tuple(names),
+        per_class=dict.fromkeys(names, 0.5),
+        confusion=tuple(map(tuple, counts)),
+    )
+
+
+def test_epochs_that_were_not_evaluated_have_no_point():
+    loss, train, validation = epoch_curves(made_runs.epochs(5)).data
+    assert loss["x"] == train["x"] == [1, 2, 3, 4, 5]
+    assert loss["y"] == pytest.approx([2.0, 1.0, 2 / 3, 0.5, 0.4], rel=1e-5)
+    assert (validation["x"], validation["y"]) == ([2, 4], [0.6, 0.7])
+
+
+def test_confusion_is_by_share_of_the_true_class():
+    figure = confusion(report(["a", "<b>"], [[3, 1], [0, 0]]))
+    (heat,) = json.loads(json.dumps(figure.data))
+    assert heat["z"] == [[0.75, 0.25], [0.0, 0.0]]
+    assert heat["customdata"] == [[3, 1], [0, 0]]
+    assert figure.layout["xaxis"]["ticktext"] == ["a", "&lt;b&gt;"]
+
+
+def test_many_classes_are_shown_without_counts():
+    names = [str(number) for number in range(101)]
+    (heat,) = confusion(report(names, [[1] * 101] * 101)).data
+    assert "customdata" not in heat
