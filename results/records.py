@@ -75,7 +75,7 @@ class StepRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRecord:
-    """Snapshot of the policy after `step` steps: probability of every choice of every decision.
+    """Snapshot of the policy after the step of that number, from 0: probability of every choice of every decision.
 
     Attributes:
         probabilities: Decision name to one probability per choice, in the order of `StartRecord.decisions`.

@@ -203,13 +203,11 @@ def _layer_peak(layer: LayerSpec, *, in_width: int, before: int, after: int) -> 
         source + 2 * before * inner,  # norm and activation of the expansion: input and output
         source + before * inner + after * inner,  # depthwise convolution
         source + 2 * after * inner + (inner if layer.se else 0),  # its norm and activation, then the gate's product
-        source + after * inner + inner + hidden,  # squeeze-and-excitation beside what it will scale
+        source + after * inner + hidden + max(inner, hidden),  # squeeze-and-excitation beside what it will scale
         source + after * inner + branch,  # projection
-        source + 2 * branch,  # its norm, ReZero's product
+        source + 2 * branch,  # its norm, ReZero's product, the sum with an identity skip
     ]
     if has_skip_projection(layer, in_width):
         pooled = after * in_width if layer.stride > 1 else 0
         steps += [source + branch + pooled, branch + (pooled or source) + branch, 3 * branch]
-    else:
-        steps.append(source + 2 * branch)
     return max(steps)

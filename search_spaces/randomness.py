@@ -7,7 +7,7 @@ import numpy as np
 
 def derive_seed(seed: int, *purpose: int | str) -> int:
     """A 63-bit seed from the run's seed and a purpose such as `("reward", step, shard)`."""
-    text = "\x1f".join([str(seed), *(f"{type(part).__name__}:{part}" for part in purpose)])
+    text = "\x1f".join([str(seed), *(f"{'str' if isinstance(part, str) else 'int'}:{part}" for part in purpose)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

@@ -6,17 +6,17 @@ their choices.
 """
 
 import difflib
-import functools
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+from search_spaces.decisions import Decision, decisions_of, depth_conditions
 from search_spaces.errors import SpaceError, SpecError, shown
 from search_spaces.rounding import round_width
 from search_spaces.spec import (
@@ -32,31 +32,13 @@ from search_spaces.spec import (
     parse_kernel,
 )
 from search_spaces.spec_json import Choice, fingerprint
-from search_spaces.strict_json import canonical
+from search_spaces.strict_json import canonical, essence
 from search_spaces.variant import Variant
 
-Group = Literal["depth", "width", "kernel", "expansion", "se"]
 Genotype = Mapping[str, Choice]
 Indices = NDArray[np.int8]
 
 MAX_CHOICES = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """One categorical decision.
-
-    Attributes:
-        name: Such as `block3.layer2.kernel`.
-        block: Index of the block it belongs to, from 0; the number of blocks for the head.
-        layer: Index of the layer within the block, from 0; None for a decision of the whole block or head.
-    """
-
-    name: str
-    group: Group
-    choices: tuple[Choice, ...]
-    block: int
-    layer: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,19 +137,19 @@ class SearchSpace:
         except SpecError as error:
             raise SpaceError(error.message, where="kernels") from error
         try:
-            self._largest()
+            self.largest_widths()
         except SpecError as error:
             raise SpaceError(error.message, where=error.where) from error
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """All decisions, block by block: depth, width, then kernel, expansion and SE of every possible layer."""
-        return _decisions(self)
+        return decisions_of(self)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of everything but the name, 64 hexadecimal digits."""
-        content = {name: value for name, value in asdict(self).items() if name != "name"}
+        """SHA-256, 64 hexadecimal digits, of everything but the name that is not at its default."""
+        content = {name: value for name, value in essence(self).items() if name != "name"}
         return hashlib.sha256(canonical(content).encode()).hexdigest()
 
     @property
@@ -181,7 +163,7 @@ class SearchSpace:
 
     def active(self, indices_ND: Indices) -> NDArray[np.bool_]:
         """Which decisions count, for each genotype: (N, D)."""
-        depth_column_D, last_without_D = _depth_conditions(self)
+        depth_column_D, last_without_D = depth_conditions(self)
         return np.asarray(indices_ND[:, depth_column_D] > last_without_D)
 
     def sample_indices(self, rng: np.random.Generator, num: int) -> Indices:
@@ -294,10 +276,6 @@ class SearchSpace:
                 result[other.name] = changed.get(other.name, changed[f"{last}.{other.group}"])
         return result
 
-    def largest_widths(self) -> ArchSpec:
-        """The spec with every width, expansion and depth at its largest; what a supernet allocates."""
-        return self._largest()
-
     def _layer(self, genotype: Genotype, block: int, layer: int, width: int) -> LayerSpec:
         prefix = layer_name(block, layer)
         base = self.blocks[block].base_width if self.expansion_of == "base" else width
@@ -332,7 +310,8 @@ class SearchSpace:
                 return choice
         return None
 
-    def _largest(self) -> ArchSpec:
+    def largest_widths(self) -> ArchSpec:
+        """The spec with every width, expansion and depth at its largest; what a supernet allocates."""
         blocks = []
         for block in self.blocks:
             width = round_width(block.base_width * max(self.width_multipliers))
@@ -352,48 +331,6 @@ class SearchSpace:
             head_width=round_width(self.head_width * max(self.width_multipliers)),
             dense_width=self.dense_width,
         )
-
-
-@functools.lru_cache(maxsize=64)
-def _decisions(space: SearchSpace) -> tuple[Decision, ...]:
-    decisions = []
-    for number, block in enumerate(space.blocks):
-        prefix = f"block{number + FIRST_BLOCK}"
-        whole: list[tuple[Group, tuple[Choice, ...]]] = [
-            ("depth", block.depths),
-            ("width", space.width_multipliers),
-        ]
-        for group, choices in whole:
-            decisions.append(Decision(name=f"{prefix}.{group}", group=group, choices=choices, block=number, layer=None))
-        per_layer: list[tuple[Group, tuple[Choice, ...]]] = [
-            ("kernel", space.kernels),
-            ("expansion", space.expansions),
-            ("se", space.se),
-        ]
-        for layer in range(block.depths[-1]):
-            for group, choices in per_layer:
-                name = f"{layer_name(number, layer)}.{group}"
-                decisions.append(Decision(name=name, group=group, choices=choices, block=number, layer=layer))
-    head = Decision(
-        name="head.width", group="width", choices=space.width_multipliers, block=len(space.blocks), layer=None
-    )
-    return (*decisions, head)
-
-
-@functools.lru_cache(maxsize=64)
-def _depth_conditions(space: SearchSpace) -> tuple[NDArray[np.intp], Indices]:
-    """For each decision: a column, and the greatest index there with which the decision does not count.
-
-    The column is that of the block's depth for a decision of a layer, the decision's own, always above -1, for others.
-    """
-    decisions = _decisions(space)
-    columns = {decision.name: column for column, decision in enumerate(decisions)}
-    depth_columns, last_without = [], []
-    for column, decision in enumerate(decisions):
-        of_layer = decision.layer is not None
-        depth_columns.append(columns[f"block{decision.block + FIRST_BLOCK}.depth"] if of_layer else column)
-        last_without.append(-1 if decision.layer is None else decision.layer - space.blocks[decision.block].depths[0])
-    return np.array(depth_columns, dtype=np.intp), np.array(last_without, dtype=np.int8)
 
 
 def _choice_index(decision: Decision, choice: Choice) -> int:

@@ -1,14 +1,14 @@
 """Specification files: what was found, as JSON that people exchange.
 
 The fingerprint is the SHA-256 of the canonical text of `arch` and `variant` alone, so a change of provenance or metrics
-does not move it. A switch of the variant that has its default is left out of that text: a switch added by a later
-version leaves the fingerprints of today's files as they are.
+does not move it. What has its default is left out of that text: a field or switch that a later version adds leaves the
+fingerprints of today's files as they are.
 """
 
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from search_spaces.errors import DocumentError, MovinasError, SpecError, shown
 from search_spaces.spec import ArchSpec
-from search_spaces.strict_json import canonical, load, pretty
+from search_spaces.strict_json import canonical, essence, load, pretty
 from search_spaces.variant import Variant
 
 SCHEMA: Literal[1] = 1
@@ -71,13 +71,8 @@ _ADAPTER = TypeAdapter(SpecFile)
 
 
 def fingerprint(arch: ArchSpec, variant: Variant) -> str:
-    """SHA-256, 64 hexadecimal digits, of the architecture and the switches that differ from the base variant."""
-    switches = {
-        entry.name: getattr(variant, entry.name)
-        for entry in fields(variant)
-        if getattr(variant, entry.name) != entry.default
-    }
-    text = canonical({"arch": asdict(arch), "variant": switches})
+    """SHA-256, 64 hexadecimal digits, of everything in architecture and variant that is not at its default."""
+    text = canonical({"arch": essence(arch), "variant": essence(variant)})
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -164,7 +159,8 @@ def parse_spec(document: Any, *, path: Path | None = None) -> SpecFile:  # noqa:
 def spec_error(error: ValidationError, *, path: Path | None) -> SpecError:
     """The first finding of a validation as one line with its place, such as `arch.blocks[3].layers[1].kernel`."""
     finding = error.errors(include_url=False)[0]
-    places = [_place(part) for part in finding["loc"]]
+    loc = finding["loc"][:2] if finding["loc"][:1] == ("genotype",) else finding["loc"]  # beyond: the kinds of a choice
+    places = [_place(part) for part in loc]
     cause = finding.get("ctx", {}).get("error")
     if isinstance(cause, MovinasError):
         message = cause.message

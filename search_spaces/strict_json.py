@@ -4,6 +4,7 @@ Python's reader accepts NaN, keeps the last of two equal field names, and fails 
 None of that may pass for a document here.
 """
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,19 @@ def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
 def canonical(value: object) -> str:
     """The one text of a JSON value: sorted fields, no spaces, ASCII, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def essence(value: object) -> Any:  # noqa: ANN401
+    """A dataclass as plain data, without the fields that have their default.
+
+    What is hashed in this form keeps its hash when a later version adds a field with a default.
+    """
+    if isinstance(value, tuple):
+        return [essence(item) for item in value]
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    given = {field.name: (getattr(value, field.name), field.default) for field in dataclasses.fields(value)}
+    return {name: essence(content) for name, (content, default) in given.items() if content != default}
 
 
 def pretty(value: object) -> str:

@@ -34,7 +34,8 @@ SUFFIXES = {
 _METRICS: tuple[TargetMetric, ...] = ("macs", "paper_gflops", "params")
 _PER: dict[str, Per] = {"clip": "clip", "frame": "frame", "s": "second", "second": "second"}
 _FORM = re.compile(
-    r"(?P<metric>\w+)=(?P<number>\d{1,30}(?:\.\d{1,30})?(?:e\d{1,2})?)(?P<suffix>[A-Za-z]{0,2})(?:/(?P<per>\w+))?"
+    r"(?P<metric>\w+)=(?P<number>\d{1,30}(?:\.\d{1,30})?(?:e\d{1,2})?)(?P<suffix>[A-Za-z]{0,2})(?:/(?P<per>\w+))?",
+    re.ASCII,
 )
 EXAMPLES = "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip or params=3M"
 

@@ -3,10 +3,12 @@ import math
 
 import pytest
 from hypothesis import given, settings
-from made_spaces import clips, specs
+from hypothesis import strategies as st
+from made_spaces import clips, layers, specs
 
 from search_spaces.cost import cost, head_cost, layer_cost, part_costs, same_size, stem_cost, total
 from search_spaces.published import NAMES, published
+from search_spaces.rounding import se_hidden_width
 from search_spaces.spec import ClipGeometry, LayerSpec, kernel_name
 from search_spaces.variant import Variant
 
@@ -111,6 +113,53 @@ def test_peak_of_the_head_may_be_its_classifier():
 def test_peak_of_a_layer_by_hand(layer, in_width, elements):
     part = layer_cost(LayerSpec(kernel=(1, 3, 3), se=False, **layer), in_width=in_width, in_size=4, num_frames=2)
     assert part.peak_activation_bytes == 4 * elements
+
+
+def peak_step_by_step(layer, *, in_width, in_size, num_frames):
+    """Elements alive while each operator runs, in the order of movinet.md 1.2: the branch first, then the skip."""
+    before, after = num_frames * in_size**2, num_frames * math.ceil(in_size / layer.stride) ** 2
+    alive, peak = {"input": before * in_width}, 0
+
+    def run(output, size, *, frees=()):
+        nonlocal peak
+        alive[output] = size
+        peak = max(peak, sum(alive.values()))
+        for name in frees:
+            del alive[name]
+
+    run("expanded conv", before * layer.expansion)
+    run("expanded norm", before * layer.expansion, frees=["expanded conv"])
+    run("expanded activation", before * layer.expansion, frees=["expanded norm"])
+    run("depthwise conv", after * layer.expansion, frees=["expanded activation"])
+    run("depthwise norm", after * layer.expansion, frees=["depthwise conv"])
+    run("inside", after * layer.expansion, frees=["depthwise norm"])
+    if layer.se:
+        hidden = se_hidden_width(layer.expansion)
+        run("mean", layer.expansion)
+        run("hidden", hidden, frees=["mean"])
+        run("hidden activation", hidden, frees=["hidden"])
+        run("gate", layer.expansion, frees=["hidden activation"])
+        run("sigmoid", layer.expansion, frees=["gate"])
+        run("scaled", after * layer.expansion, frees=["inside", "sigmoid"])
+        alive["inside"] = alive.pop("scaled")
+    run("branch conv", after * layer.width, frees=["inside"])
+    run("branch norm", after * layer.width, frees=["branch conv"])
+    run("branch", after * layer.width, frees=["branch norm"])
+    if layer.stride == 2:
+        run("pooled", after * in_width, frees=["input"])
+        alive["input"] = alive.pop("pooled")
+    if layer.stride == 2 or in_width != layer.width:
+        run("skip conv", after * layer.width, frees=["input"])
+        run("skip norm", after * layer.width, frees=["skip conv"])
+    run("sum", after * layer.width)
+    return peak
+
+
+@settings(max_examples=400, deadline=None)
+@given(layers(), st.integers(1, 70), st.integers(1, 9), st.integers(1, 4))
+def test_peak_of_a_layer_equals_its_operators_step_by_step(layer, in_width, in_size, num_frames):
+    place = {"in_width": in_width, "in_size": in_size, "num_frames": num_frames}
+    assert layer_cost(layer, **place).peak_activation_bytes == 4 * peak_step_by_step(layer, **place)
 
 
 def test_peak_counts_the_gate_and_the_hidden_layer():

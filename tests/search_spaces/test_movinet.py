@@ -47,8 +47,8 @@ def test_nano_is_small_and_its_widths_stay_distinct():
 @pytest.mark.parametrize(
     ("space", "golden", "digits"),
     [
-        (A2, "9012a1384653b44dce0f25e35cba2f48cc4e4e1498538a59a9a9615478ddc60c", 99.1027),
-        (NANO, "74894e6d1fb3e9eb3e74655c4380369599ba542b90b3ddf521952db1170fba8f", 17.3183),
+        (A2, "5dd116a9c20f1fc780ab6e6c4be722f83515b8c0ccb68640094fb90ff8515834", 99.1027),
+        (NANO, "0a3f1f1553113474d3389018659fd3f370fac7cf68abf87546a806692736e2b9", 17.3183),
     ],
     ids=["a2", "nano"],
 )

@@ -63,6 +63,7 @@ FORM = r"^a target must be written as metric=number/unit, such as macs=2\.7G/cli
         ("macs=2.G/clip", FORM),
         ("macs=1,5G/clip", FORM),
         ("macs=nan/clip", FORM),
+        ("macs=٣G/clip", FORM),
         ("macs=inf/clip", FORM),
         ("macs=2G /clip", FORM),
         ("macs=2G/clip\n", FORM),
