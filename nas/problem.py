@@ -1,0 +1,67 @@
+"""What is searched: a space, how its networks are built, and the cost to land on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_spaces.cost import Cost, cost
+from search_spaces.errors import InfeasibleTargetError
+from search_spaces.randomness import generator
+from search_spaces.space import Candidate, Indices, SearchSpace
+from search_spaces.target import Target
+from search_spaces.variant import Variant
+
+NUM_SAMPLES_OF_STATISTICS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A space, a variant and a target.
+
+    Attributes:
+        num_classes: Outputs of the classifier, which the cost includes.
+        seed: Of the whole search.
+    """
+
+    space: SearchSpace
+    variant: Variant
+    target: Target
+    num_classes: int
+    seed: int
+
+    def candidate(self, indices_D: Indices) -> Candidate:
+        """The architecture of one row of indices."""
+        return self.space.decode(self.space.genotype(indices_D), self.variant)
+
+    def costs(self, indices_ND: Indices) -> NDArray[np.float64]:
+        """Costs in the target's unit, (N,)."""
+        return self.target.costs(self.space, indices_ND, num_classes=self.num_classes)
+
+    def ratios(self, indices_ND: Indices) -> NDArray[np.float64]:
+        """Costs / target, (N,)."""
+        return self.costs(indices_ND) / self.target.value
+
+    def full_cost(self, candidate: Candidate) -> Cost:
+        """Every cost of one architecture."""
+        return cost(candidate.spec, candidate.variant, num_classes=self.num_classes)
+
+    def statistics(self) -> tuple[float, float, float, float]:
+        """Least, median and greatest cost, and the target's percentile; the median and percentile of random samples."""
+        low, high = self.target.bounds(self.space, num_classes=self.num_classes)
+        rng = generator(0, "cost statistics")
+        costs_N = self.costs(self.space.sample_indices(rng, NUM_SAMPLES_OF_STATISTICS))
+        return low, float(np.median(costs_N)), high, float(100 * (costs_N < self.target.value).mean())
+
+    def check_feasible(self) -> None:
+        """Refuse a target outside the space.
+
+        Raises:
+            InfeasibleTargetError: With least, median and greatest cost of the space.
+        """
+        low, median, high, _ = self.statistics()
+        if not low <= self.target.value <= high:
+            raise InfeasibleTargetError(
+                f"target must lie within space {self.space.name}, whose {self.target.metric} have min {low:.6g}, "
+                f"median {median:.6g}, max {high:.6g} in the target's unit, but got {self.target.text}"
+            )

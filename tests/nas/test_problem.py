@@ -1,0 +1,70 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from made_spaces import TINY, every_row
+
+from nas.problem import Problem
+from search_spaces.cost import cost
+from search_spaces.errors import InfeasibleTargetError
+from search_spaces.movinet import A2
+from search_spaces.target import parse_target
+from search_spaces.variant import Variant
+
+
+def problem(target="macs=4M/clip", **change):
+    base = Problem(space=TINY, variant=Variant(), target=parse_target(target), num_classes=10, seed=3)
+    return dataclasses.replace(base, **change)
+
+
+def test_candidates_costs_and_ratios_agree():
+    indices_ND = TINY.sample_indices(np.random.default_rng(0), 20)
+    for indices_D, found, ratio in zip(
+        indices_ND, problem().costs(indices_ND), problem().ratios(indices_ND), strict=True
+    ):
+        candidate = problem().candidate(indices_D)
+        assert candidate.genotype == TINY.genotype(indices_D)
+        assert found == problem().full_cost(candidate).macs
+        assert problem().full_cost(candidate) == cost(candidate.spec, Variant(), num_classes=10)
+        assert ratio == found / 4e6
+
+
+def test_the_number_of_classes_counts():
+    indices_ND = TINY.sample_indices(np.random.default_rng(0), 1)
+    more = problem(num_classes=15).costs(indices_ND) - problem().costs(indices_ND)
+    assert more == 5 * TINY.dense_width
+
+
+def test_statistics_agree_with_the_whole_space():
+    costs_N = problem().costs(every_row(TINY))
+    low, median, high, percentile = problem().statistics()
+    assert (low, high) == (costs_N.min(), costs_N.max())
+    assert low < median < high
+    assert problem().statistics() == (low, median, high, percentile)
+    assert problem(seed=4).statistics() == (low, median, high, percentile)
+    draws_N = problem().costs(TINY.sample_indices(np.random.default_rng(1), 20_000))
+    assert median == pytest.approx(np.median(draws_N), rel=0.02)
+    assert percentile == pytest.approx(100 * (draws_N < 4e6).mean(), abs=2)
+
+
+def test_a_target_at_the_edges_is_feasible():
+    low, _, high, _ = problem().statistics()
+    for value in (low, high):
+        problem(f"macs={value:.0f}/clip").check_feasible()
+
+
+@pytest.mark.parametrize("target", ["macs=2.13M/clip", "macs=8.95M/clip"])
+def test_a_target_outside_is_refused_with_the_costs_of_the_space(target):
+    with pytest.raises(
+        InfeasibleTargetError,
+        match=rf"^target must lie within space tiny, whose macs have min 2\.13174e\+06, median 4\.4\d+e\+06, "
+        rf"max 8\.94838e\+06 in the target's unit, but got {target}$",
+    ):
+        problem(target).check_feasible()
+
+
+def test_units_of_the_message_are_the_targets():
+    with pytest.raises(
+        InfeasibleTargetError, match=r"whose paper_gflops have min 0\.0\d+, .* but got paper_gflops=9/frame$"
+    ):
+        problem("paper_gflops=9/frame", space=A2).check_feasible()
