@@ -1,0 +1,39 @@
+"""MACs and parameters counted on the built network by fvcore: the second way that the arithmetic must agree with."""
+
+import logging
+import warnings
+
+import torch
+
+from search_spaces.cost import INPUT_CHANNELS
+from search_spaces.spec import ArchSpec
+from search_spaces.variant import Variant
+from supernet.video_net import VideoNet
+
+MAC_OPERATORS = ("conv", "linear")
+"""What fvcore counts in multiply-adds and our primary cost holds; its norms and pools are side operators."""
+
+
+def count_macs_and_params(spec: ArchSpec, variant: Variant, *, num_classes: int) -> tuple[int, int]:
+    """Multiply-adds of convolutions and linear layers for one clip, and trainable parameters.
+
+    fvcore traces a real run and keeps every tensor of it, which for a long clip is more than a machine has. No layer
+    strides in time, and linear layers see what is pooled over time: two frames tell what any number costs.
+    """
+    net = VideoNet(spec, variant, num_classes=num_classes).eval()
+    by_operator = _macs_by_operator(net, num_frames=2, resolution=spec.clip.resolution)
+    macs = by_operator["conv"] * spec.clip.num_frames // 2 + by_operator["linear"]
+    return macs, sum(parameter.numel() for parameter in net.parameters())
+
+
+def _macs_by_operator(net: VideoNet, *, num_frames: int, resolution: int) -> dict[str, int]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fvcore compiles TorchScript as it is imported, which torch deprecates
+        from fvcore.nn import FlopCountAnalysis  # noqa: PLC0415
+
+    logging.getLogger("fvcore").setLevel(logging.ERROR)
+    clips_BCTHW = torch.zeros(1, INPUT_CHANNELS, num_frames, resolution, resolution)
+    analysis = FlopCountAnalysis(net, clips_BCTHW).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+    with torch.no_grad():
+        by_operator = analysis.by_operator()
+    return {name: int(by_operator[name]) for name in MAC_OPERATORS}

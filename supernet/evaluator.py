@@ -1,0 +1,178 @@
+"""The supernet as a search's evaluator: trains shared weights, measures sub-networks on held-out clips."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from results.records import Measurement
+from results.stopwatch import Stopwatch
+from search_spaces.errors import UsageError
+from search_spaces.space import Candidate
+from supernet.inputs import network_input
+from supernet.optim import cosine_with_warmup, weight_decay_groups
+from supernet.supernet import Supernet
+from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
+from video.clips import ClipBatch
+
+WEIGHTS = "supernet.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+
+Batches = Callable[[int], Iterator[ClipBatch]]
+"""Batches from a position of an endless stream on; the position counts batches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightConfig:
+    """How the shared weights are trained.
+
+    Attributes:
+        batch_size: Training clips of one architecture in one step.
+        reward_batch_size: Held-out clips of one architecture in one step.
+        learning_rate: Peak of the schedule, of AdamW.
+        warmup_fraction: Share of the steps in which the rate rises, in [0, 1].
+        weight_decay: Of kernels and matrices.
+        label_smoothing: In [0, 1).
+        max_gradient_norm: Gradients are scaled down to this norm.
+        rezero_init: Initial weight of every layer's branch; the published 0 costs short trainings most of their time.
+    """
+
+    batch_size: int = 16
+    reward_batch_size: int = 32
+    learning_rate: float = 1e-2
+    warmup_fraction: float = 0.025
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.1
+    max_gradient_norm: float = 5.0
+    rezero_init: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2 or self.reward_batch_size < 2:
+            raise UsageError(
+                "batch sizes must be at least 2, for batch norm needs more than one clip, but got "
+                f"batch_size={self.batch_size}, reward_batch_size={self.reward_batch_size}"
+            )
+        if not (self.learning_rate > 0 and self.weight_decay >= 0 and self.max_gradient_norm > 0):
+            raise UsageError(
+                f"learning_rate and max_gradient_norm must be positive and weight_decay at least 0, but got {self}"
+            )
+        if not (0 <= self.warmup_fraction <= 1 and 0 <= self.label_smoothing < 1):
+            raise UsageError(f"warmup_fraction must be in [0, 1] and label_smoothing in [0, 1), but got {self}")
+
+
+class SupernetEvaluator:
+    """Implements `nas.evaluator.SearchEvaluator`.
+
+    Args:
+        supernet: On its device.
+        config: How its weights are trained.
+        num_steps: Steps of the whole search.
+        train_batches: Stream of training batches, one per architecture and step, in order.
+        reward_batches: Stream of held-out batches, likewise.
+        compare_batches: The held-out clips of the final comparison, the same at every call.
+        stopwatch: Books the phase `data` while waiting for clips.
+        amp_dtype: Type of autocast, None for none.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        config: WeightConfig,
+        *,
+        num_steps: int,
+        train_batches: Batches,
+        reward_batches: Batches,
+        compare_batches: Callable[[], Iterator[ClipBatch]],
+        stopwatch: Stopwatch,
+        amp_dtype: torch.dtype | None = None,
+    ) -> None:
+        self._supernet, self._config, self._num_steps = supernet, config, num_steps
+        self._device = next(supernet.parameters()).device
+        self._train_stream = _Stream(train_batches, stopwatch)
+        self._reward_stream = _Stream(reward_batches, stopwatch)
+        self._compare_batches = compare_batches
+        self._amp_dtype = amp_dtype
+        self._optimizer = torch.optim.AdamW(
+            weight_decay_groups(supernet, weight_decay=config.weight_decay), lr=config.learning_rate
+        )
+
+    def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> float:
+        """One weight step; gradients are the mean over the candidates, absent parameters counting as zero."""
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for number, (candidate, mixed) in enumerate(zip(candidates, warmup, strict=True)):
+            batch = self._train_stream.take(step * len(candidates) + number)
+            clips_BCTHW, labels_B = network_input(batch, self._device)
+            with self._autocast():
+                logits_BK = self._supernet(clips_BCTHW, candidate.spec, mixed)
+            loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self._config.label_smoothing)
+            torch.autograd.backward(loss / len(candidates))
+            losses.append(loss.detach())
+        torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), self._config.max_gradient_norm)
+        factor = cosine_with_warmup(
+            step,
+            num_steps=self._num_steps,
+            warmup_steps=round(self._config.warmup_fraction * self._num_steps),
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._config.learning_rate * factor
+        self._optimizer.step()
+        return float(torch.stack(losses).mean())
+
+    @torch.no_grad()
+    def measure(self, step: int, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
+        """Top-1 accuracy of each candidate on a held-out batch of its own."""
+        counts = []
+        for number, candidate in enumerate(candidates):
+            batch = self._reward_stream.take(step * len(candidates) + number)
+            counts.append((self._num_correct(candidate, batch), len(batch.indices)))
+        return [Measurement(quality=int(correct) / num_clips, num_clips=num_clips) for correct, num_clips in counts]
+
+    @torch.no_grad()
+    def compare(self, candidates: Sequence[Candidate]) -> Iterator[Measurement]:
+        """Top-1 accuracy of each candidate over the same held-out clips."""
+        for candidate in candidates:
+            correct = num_clips = 0
+            for batch in self._compare_batches():
+                correct += int(self._num_correct(candidate, batch))
+                num_clips += len(batch.indices)
+            yield Measurement(quality=correct / num_clips, num_clips=num_clips)
+
+    def state(self) -> Mapping[str, bytes]:
+        """Weights and the optimizer's moments."""
+        return {
+            WEIGHTS: to_bytes(self._supernet.state_dict()),
+            OPTIMIZER: to_bytes(optimizer_tensors(self._optimizer)),
+        }
+
+    def restore(self, blobs: Mapping[str, bytes]) -> None:
+        """Take back what `state` gave."""
+        load_exactly(self._supernet, from_bytes(blobs[WEIGHTS]), source="the checkpoint")
+        load_optimizer(self._optimizer, from_bytes(blobs[OPTIMIZER]))
+
+    def _num_correct(self, candidate: Candidate, batch: ClipBatch) -> torch.Tensor:
+        clips_BCTHW, labels_B = network_input(batch, self._device)
+        with self._autocast():
+            logits_BK = self._supernet(clips_BCTHW, candidate.spec)
+        correct: torch.Tensor = (logits_BK.argmax(dim=1) == labels_B).sum()
+        return correct
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
+
+
+class _Stream:
+    """Batches in order, opened anew where the order is broken, as after a resume."""
+
+    def __init__(self, batches: Batches, stopwatch: Stopwatch) -> None:
+        self._batches, self._stopwatch = batches, stopwatch
+        self._iterator: Iterator[ClipBatch] | None = None
+        self._next = -1
+
+    def take(self, position: int) -> ClipBatch:
+        with self._stopwatch.phase("data"):
+            if self._iterator is None or position != self._next:
+                self._iterator = self._batches(position)
+            self._next = position + 1
+            return next(self._iterator)

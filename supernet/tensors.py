@@ -1,0 +1,65 @@
+"""Tensors as bytes and back, without pickle: safetensors, also for the state of an optimizer."""
+
+from collections.abc import Mapping
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from search_spaces.errors import WeightsError
+
+
+def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """Named tensors as one safetensors blob; equal tensors give equal bytes."""
+    return save({name: tensor.detach().contiguous().cpu() for name, tensor in sorted(tensors.items())})
+
+
+def from_bytes(blob: bytes) -> dict[str, Tensor]:
+    """Named tensors of a safetensors blob.
+
+    Raises:
+        WeightsError: The blob is no safetensors.
+    """
+    try:
+        return load(blob)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"weights must be safetensors, but got {error}") from error
+
+
+def load_exactly(net: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Load weights into a network, all of them or none.
+
+    Raises:
+        WeightsError: A tensor is missing, unknown, or of another shape.
+    """
+    expected = net.state_dict()
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems += [f"{name} is unknown" for name in sorted(tensors) if name not in expected]
+    problems += [
+        f"{name} must be {tuple(tensor.shape)} but is {tuple(tensors[name].shape)}"
+        for name, tensor in expected.items()
+        if name in tensors and tensors[name].shape != tensor.shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise WeightsError(f"weights must fit the network, but in {source} {'; '.join(problems[:3])}{more}")
+    net.load_state_dict(dict(tensors))
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimizer as `<parameter number>.<name>`; schedules are functions of the step and not in it."""
+    return {
+        f"{number}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+        for number, values in optimizer.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` took; parameters without state stay without."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

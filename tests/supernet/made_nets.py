@@ -1,0 +1,144 @@
+"""Small specs, networks without zeros at telling places, and a network written a second time from movinet.md.
+
+The second network is in plain layout, pads explicitly and slices tensors by name; it shares no code with `supernet`.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
+from search_spaces.variant import Variant
+
+HARD = Variant(activation="hard_swish", gate="hard_sigmoid")
+
+TINY_SPEC = ArchSpec(
+    clip=ClipGeometry(num_frames=4, resolution=12, rate_fps=4.0),
+    stem_width=8,
+    blocks=(
+        BlockSpec(
+            layers=(
+                LayerSpec(kernel=(3, 3, 3), width=8, expansion=16, stride=2),
+                LayerSpec(kernel=(1, 5, 5), width=8, expansion=24, se=False),
+            )
+        ),
+        BlockSpec(layers=(LayerSpec(kernel=(5, 1, 1), width=16, expansion=24),)),
+    ),
+    head_width=24,
+    dense_width=16,
+)
+"""An identity skip, a pooled projection, and a projection without pool; with and without squeeze-and-excitation."""
+
+
+@torch.no_grad()
+def randomise(net: nn.Module, *, seed: int = 0) -> None:
+    """Move everything that starts at 0 or 1, so that no part of a network is invisible (design.md, last section)."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in net.state_dict().items():
+        if name.endswith(("rezero", "scale", "running_var")):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        elif name.endswith(("shift", "bias", "running_mean", "classifier.weight")):
+            tensor.normal_(0.0, 0.3, generator=generator)
+
+
+def reference_logits(
+    tensors: Mapping[str, Tensor],
+    clips_BCTHW: Tensor,
+    spec: ArchSpec,
+    variant: Variant,
+    *,
+    mixed: Mapping[str, tuple[str, ...]] | None = None,
+    batch_statistics: bool = True,
+) -> Tensor:
+    """Logits of the leading part of `tensors` that `spec` asks for; `mixed` maps layers to kernels to average."""
+    net = _Reference(tensors, variant, batch_statistics)
+    x = net.act(net.conv_norm("stem", clips_BCTHW, spec.stem_width, stride=2))
+    for number, block in enumerate(spec.blocks):
+        for position, layer in enumerate(block.layers):
+            kernels = (mixed or {}).get(f"block{number + 2}.layer{position + 1}")
+            x = net.layer(f"blocks.{number}.{position}", x, layer, kernels=kernels)
+    x = net.act(net.conv_norm("head.conv", x, spec.head_width)).mean(dim=(2, 3, 4))
+    x = net.act(x @ tensors["head.dense_weight"][:, : spec.head_width].T + tensors["head.dense_bias"])
+    return x @ tensors["head.classifier.weight"].T + tensors["head.classifier.bias"]
+
+
+class _Reference:
+    def __init__(self, tensors: Mapping[str, Tensor], variant: Variant, batch_statistics: bool) -> None:
+        self._tensors, self._variant, self._batch_statistics = tensors, variant, batch_statistics
+
+    def act(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(x) if self._variant.activation == "swish" else x * torch.clamp(x + 3, 0, 6) / 6
+
+    def gate(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x) if self._variant.gate == "sigmoid" else torch.clamp(x + 3, 0, 6) / 6
+
+    def conv_norm(self, name: str, x: Tensor, outputs: int, *, stride: int = 1, depthwise: bool = False) -> Tensor:
+        tensors, inputs = self._tensors, x.shape[1]
+        weight = tensors[f"{name}.weight"][:outputs, : 1 if depthwise else inputs]
+        x = same_conv(x, weight, stride=stride, groups=inputs if depthwise else 1)
+        if self._batch_statistics:
+            mean, var = x.mean(dim=(0, 2, 3, 4)), x.var(dim=(0, 2, 3, 4), correction=0)
+        else:
+            mean, var = tensors[f"{name}.running_mean"], tensors[f"{name}.running_var"]
+        scale = tensors[f"{name}.scale"][:outputs] / torch.sqrt(var + 1e-3)
+        shift = tensors[f"{name}.shift"][:outputs] - mean * scale
+        return x * scale[None, :, None, None, None] + shift[None, :, None, None, None]
+
+    def squeeze_excitation(self, name: str, x: Tensor) -> Tensor:
+        tensors, channels = self._tensors, x.shape[1]
+        hidden = max(8, int(channels / 4 + 4) // 8 * 8)
+        hidden += 8 if hidden < 0.9 * channels / 4 else 0
+        pooled = x.sum(dim=(2, 3, 4)) / math.prod(x.shape[2:])
+        reduced = pooled @ tensors[f"{name}.reduce_weight"][:hidden, :channels].T
+        reduced = self.act(reduced + tensors[f"{name}.reduce_bias"][:hidden])
+        gate = reduced @ tensors[f"{name}.expand_weight"][:channels, :hidden].T
+        gate = self.gate(gate + tensors[f"{name}.expand_bias"][:channels])
+        return x * gate[:, :, None, None, None]
+
+    def layer(self, name: str, x: Tensor, layer: LayerSpec, *, kernels: tuple[str, ...] | None) -> Tensor:
+        inner = self.act(self.conv_norm(f"{name}.expand", x, layer.expansion))
+        kernels = kernels or ("x".join(map(str, layer.kernel)),)
+        branches = [
+            self.act(
+                self.conv_norm(
+                    f"{name}.depthwise.{kernel}", inner, layer.expansion, stride=layer.stride, depthwise=True
+                )
+            )
+            for kernel in kernels
+        ]
+        inner = sum(branches[1:], branches[0]) / len(branches)
+        if layer.se:
+            inner = self.squeeze_excitation(f"{name}.se", inner)
+        branch = self.conv_norm(f"{name}.project", inner, layer.width) * self._tensors[f"{name}.rezero"]
+        if layer.stride == 1 and x.shape[1] == layer.width:
+            return branch + x
+        pooled = same_average_pool(x) if layer.stride > 1 else x
+        return branch + self.conv_norm(f"{name}.skip", pooled, layer.width)
+
+
+def same_conv(x_BCTHW: Tensor, weight: Tensor, *, stride: int, groups: int) -> Tensor:
+    """A "SAME" convolution by explicit padding: k - ((n - 1) mod s + 1) cells, the smaller half in front."""
+    padding: list[int] = []
+    for axis in (4, 3, 2):
+        extent = weight.shape[axis]
+        step = 1 if axis == 2 else stride
+        total = max(extent - ((x_BCTHW.shape[axis] - 1) % step + 1), 0)
+        padding += [total // 2, total - total // 2]
+    padded = F.pad(x_BCTHW.contiguous(), padding)
+    return F.conv3d(padded, weight.contiguous(), stride=(1, stride, stride), groups=groups)
+
+
+def same_average_pool(x_BCTHW: Tensor) -> Tensor:
+    """Mean over the cells of each 3x3 window at stride 2 that exist, one window after the other."""
+    height, width = x_BCTHW.shape[3:]
+    rows = []
+    for row in range(-(height % 2), height, 2)[: (height + 1) // 2]:
+        cells = [
+            x_BCTHW[:, :, :, max(row, 0) : row + 3, max(column, 0) : column + 3].mean(dim=(3, 4))
+            for column in range(-(width % 2), width, 2)[: (width + 1) // 2]
+        ]
+        rows.append(torch.stack(cells, dim=-1))
+    return torch.stack(rows, dim=-2)

@@ -1,0 +1,102 @@
+import numpy as np
+import torch
+from made_clips import batch_of, noise
+from made_nets import HARD, randomise
+
+from search_spaces.movinet import A2, NANO
+from search_spaces.variant import Variant
+from supernet.calibrate import calibrate
+from supernet.extract import extract
+from supernet.inputs import network_input
+from supernet.supernet import Supernet
+
+BASE = Variant()
+CPU = torch.device("cpu")
+
+
+def made(space, variant=BASE):
+    supernet = Supernet(space, variant, num_classes=5, seed=1)
+    randomise(supernet)
+    return supernet
+
+
+def random_specs(space, num, *, seed=0):
+    indices_ND = space.sample_indices(np.random.default_rng(seed), num)
+    return [space.decode(space.genotype(indices_D), BASE).spec for indices_D in indices_ND]
+
+
+@torch.no_grad()
+def assert_equal_bit_for_bit(supernet, specs, clips_BCTHW):
+    seen = []
+    for spec in specs:
+        shared_BK = supernet(clips_BCTHW, spec)
+        assert torch.equal(shared_BK, extract(supernet, spec).train()(clips_BCTHW))
+        assert not any(torch.allclose(shared_BK, other_BK, rtol=1e-3) for other_BK in seen)
+        seen.append(shared_BK)
+
+
+def test_a_network_taken_out_equals_the_shared_one():
+    """50 random networks of nano, at its own clips."""
+    assert_equal_bit_for_bit(made(NANO), random_specs(NANO, 50), noise(2, num_frames=8, height=48, width=48))
+
+
+def test_two_threads_compute_equal_numbers_too():
+    torch.set_num_threads(2)
+    assert_equal_bit_for_bit(made(NANO), random_specs(NANO, 2, seed=1), noise(2, num_frames=8, height=48, width=48))
+
+
+def test_a_network_of_the_base_space_taken_out_equals_the_shared_one():
+    clips_BCTHW = noise(2, num_frames=3, height=33, width=20)
+    assert_equal_bit_for_bit(made(A2), random_specs(A2, 4), clips_BCTHW)
+
+
+def test_the_smallest_and_the_largest_of_nano():
+    smallest = {
+        decision.name: decision.choices[0]
+        for decision in NANO.decisions
+        if decision.layer is None or not decision.layer
+    }
+    specs = [NANO.decode(smallest, BASE).spec, NANO.largest_widths()]
+    assert_equal_bit_for_bit(made(NANO, HARD), specs, noise(2, num_frames=8, height=48, width=48))
+
+
+def test_gradients_are_equal_too():
+    supernet, (spec,) = made(NANO), random_specs(NANO, 1)
+    net = extract(supernet, spec).train()
+    clips_BCTHW = noise(2, num_frames=4, height=24, width=24)
+    for network in (lambda: supernet(clips_BCTHW, spec), lambda: net(clips_BCTHW)):
+        network().square().sum().backward()
+    for name, parameter in net.named_parameters():
+        shared = supernet.get_parameter(name).grad[tuple(map(slice, parameter.shape))]
+        torch.testing.assert_close(parameter.grad, shared)
+
+
+def test_the_weights_are_a_copy():
+    supernet, (spec,) = made(NANO), random_specs(NANO, 1)
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    net = extract(supernet, spec)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(1.0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
+
+
+def test_the_network_knows_what_it_is():
+    supernet, (spec,) = made(NANO, HARD), random_specs(NANO, 1)
+    net = extract(supernet, spec)
+    assert (net.spec, net.variant, net.num_classes) == (spec, HARD, 5)
+
+
+def test_running_statistics_are_fresh_until_calibrated():
+    supernet, (spec,) = made(NANO), random_specs(NANO, 1)
+    net = extract(supernet, spec)
+    running = {name: tensor for name, tensor in net.state_dict().items() if "running_" in name}
+    assert running
+    assert all(not tensor.any() for name, tensor in running.items() if name.endswith("mean"))
+    assert all((tensor == 1).all() for name, tensor in running.items() if name.endswith("var"))
+    batch = batch_of(0, size=8, num_frames=8, resolution=48)
+    clips_BCTHW, _ = network_input(batch, CPU)
+    calibrate(net, [batch], device=CPU)
+    with torch.no_grad():
+        wanted_BK, found_BK = supernet(clips_BCTHW, spec), net.eval()(clips_BCTHW)
+    assert float((found_BK - wanted_BK).abs().max() / wanted_BK.abs().max()) < 0.02

@@ -1,0 +1,353 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from made_clips import noise
+from made_nets import HARD, randomise, reference_logits, same_average_pool, same_conv
+
+from search_spaces.movinet import KERNELS
+from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec, parse_kernel
+from search_spaces.variant import Variant
+from supernet.layers import (
+    TRUNCATED_NORMAL_STD,
+    Bottleneck,
+    ConvNorm,
+    Head,
+    SqueezeExcitation,
+    activate,
+    average_pool,
+    clips_of,
+    convolve,
+    frames_of,
+    he_normal,
+    leading,
+    same_padding,
+)
+
+BASE = Variant()
+SIZES_HW = ((1, 1), (1, 2), (2, 2), (2, 5), (3, 3), (4, 4), (5, 8), (8, 7), (9, 9))
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def numbers(*shape, seed=0):
+    """Normal float64 numbers, in plain layout."""
+    return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
+
+
+def channels_last(x_BCTHW):
+    return x_BCTHW.contiguous(memory_format=torch.channels_last_3d)
+
+
+def assert_equal_with_gradients(mine, reference, *inputs):
+    """Two functions give equal values and equal gradients of all inputs, to float64 rounding."""
+    results = []
+    for function in (mine, reference):
+        leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+        out = function(*leaves)
+        cotangent = numbers(*out.shape, seed=99)
+        results.append((out, *torch.autograd.grad(out, leaves, cotangent)))
+    for found, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(found.contiguous(), wanted.contiguous(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", [*KERNELS, "3x5x1", "1x1x7", "15x1x3"])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_convolution_is_same_padded(kernel, stride):
+    weight = numbers(3, 1, *parse_kernel(kernel), seed=1)
+    for num_frames in (1, 2, 5):
+        for height, width in SIZES_HW:
+            assert_equal_with_gradients(
+                lambda x, w: convolve(channels_last(x), w, stride=stride, groups=3),
+                lambda x, w: same_conv(x, w, stride=stride, groups=3),
+                numbers(2, 3, num_frames, height, width),
+                weight,
+            )
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [((1, 1, 1), 1), ((1, 3, 3), 2), ((3, 3, 3), 2), ((5, 1, 1), 1)])
+def test_dense_convolution_is_same_padded(kernel, stride):
+    weight = numbers(5, 3, *kernel, seed=1)
+    for height, width in SIZES_HW:
+        assert_equal_with_gradients(
+            lambda x, w: convolve(channels_last(x), w, stride=stride, groups=1),
+            lambda x, w: same_conv(x, w, stride=stride, groups=1),
+            numbers(2, 3, 3, height, width),
+            weight,
+        )
+
+
+@pytest.mark.parametrize("kernel", ["1x1x1", *KERNELS])
+def test_convolution_keeps_the_layout_in_memory_that_it_gets(kernel):
+    x_BCTHW = channels_last(torch.rand(2, 8, 4, 6, 6, generator=generator()))
+    weight = torch.rand(8, 1, *parse_kernel(kernel), generator=generator())
+    assert convolve(x_BCTHW, weight, stride=2, groups=8).is_contiguous(memory_format=torch.channels_last_3d)
+
+
+@given(size=st.integers(1, 300), extent=st.sampled_from((1, 3, 5, 7)), stride=st.sampled_from((1, 2)))
+def test_same_padding_gives_as_many_windows_as_tensorflow(size, extent, stride):
+    before, after = same_padding(size, extent, stride)
+    windows = (size + before + after - extent) // stride + 1
+    assert windows == math.ceil(size / stride)
+    assert 0 <= before <= after <= before + 1
+    if before:  # no window lies in the padding alone, and none would do with less
+        assert (size + before + after - 1 - extent) // stride + 1 < windows
+
+
+def test_average_pool_does_not_count_padded_cells():
+    for num_frames in (1, 3):
+        for height, width in (*SIZES_HW, (6, 6), (1, 7)):
+            assert_equal_with_gradients(
+                lambda x: average_pool(channels_last(x)), same_average_pool, numbers(2, 3, num_frames, height, width)
+            )
+
+
+def test_average_pool_by_hand():
+    even = torch.arange(16.0).view(1, 1, 1, 4, 4)
+    assert average_pool(even).flatten().tolist() == [5.0, 6.5, 11.0, 12.5]  # 9, 6, 6 and 4 cells
+    odd = torch.arange(9.0).view(1, 1, 1, 3, 3)
+    assert average_pool(odd).flatten().tolist() == [2.0, 3.0, 5.0, 6.0]  # 4 cells each
+
+
+def test_frames_and_clips_are_views_of_each_other():
+    x_BCTHW = channels_last(torch.rand(2, 3, 4, 5, 6, generator=generator()))
+    x_NCHW = frames_of(x_BCTHW)
+    assert x_NCHW.shape == (8, 3, 5, 6)
+    assert x_NCHW.data_ptr() == x_BCTHW.data_ptr()
+    assert torch.equal(x_NCHW[5], x_BCTHW[1, :, 1])
+    again_BCTHW = clips_of(x_NCHW, 2)
+    assert again_BCTHW.data_ptr() == x_BCTHW.data_ptr()
+    assert torch.equal(again_BCTHW, x_BCTHW)
+
+
+def test_leading_is_the_first_part_or_the_tensor_itself():
+    weight = torch.arange(24.0).view(4, 3, 2)
+    assert leading(weight, 4, 3) is weight
+    assert leading(weight, 4) is weight
+    part = leading(weight, 2, 1)
+    assert torch.equal(part, weight[:2, :1])
+    assert part.is_contiguous()
+
+
+def test_gradient_of_a_leading_part_is_zero_elsewhere():
+    weight = torch.ones(4, 3, requires_grad=True)
+    leading(weight, 2, 2).sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("variant", "at_minus_4", "at_1"), [(BASE, -4 / (1 + math.exp(4)), 1 / (1 + math.exp(-1))), (HARD, 0.0, 4 / 6)]
+)
+def test_activations_by_hand(variant, at_minus_4, at_1):
+    found = activate(torch.tensor([-4.0, 0.0, 1.0], dtype=torch.float64), variant).tolist()
+    assert found == pytest.approx([at_minus_4, 0.0, at_1], abs=1e-12)
+
+
+def test_std_of_the_cut_normal():
+    # a unit normal cut at two: variance 1 - 2 c phi(c) / P(|x| < c)
+    density, inside = math.exp(-2.0) / math.sqrt(2 * math.pi), math.erf(2 / math.sqrt(2))
+    assert pytest.approx(math.sqrt(1 - 4 * density / inside), abs=1e-12) == TRUNCATED_NORMAL_STD
+
+
+def test_he_normal_has_the_std_and_the_cut_of_keras():
+    weight = torch.empty(200_000)
+    he_normal(weight, fan_in=50, generator=generator())
+    assert float(weight.std()) == pytest.approx(0.2, rel=0.01)
+    assert float(weight.mean()) == pytest.approx(0.0, abs=0.002)
+    cut = 2 * 0.2 / TRUNCATED_NORMAL_STD
+    assert 0.99 * cut < float(weight.abs().max()) <= cut
+
+
+@pytest.mark.parametrize(
+    ("kernel", "depthwise", "fan_in"),
+    [((5, 3, 3), True, 45), ((1, 7, 7), True, 49), ((1, 1, 1), False, 1000), ((1, 3, 3), False, 9 * 1000)],
+)
+def test_convolutions_start_with_the_fan_in_of_a_grouped_3d_convolution(kernel, depthwise, fan_in):
+    # movinet.md 1.9: kt k k for a depthwise 3-D convolution, not Keras' C k k of a 2-D one
+    conv = ConvNorm(1000, 1000, kernel, depthwise=depthwise, running=False, generator=generator())
+    assert conv.weight.shape == (1000, 1 if depthwise else 1000, *kernel)
+    assert float(conv.weight.detach().std()) == pytest.approx(math.sqrt(2 / fan_in), rel=0.02)
+
+
+def test_norm_is_that_of_the_batch_and_running_statistics_follow():
+    conv = ConvNorm(3, 4, (3, 3, 3), stride=2, running=True, generator=generator()).double()
+    randomise(conv)
+    mean_C, var_C = conv.running_mean.clone(), conv.running_var.clone()
+    x_BCTHW = numbers(2, 3, 4, 7, 6)
+    y_BCTHW = same_conv(x_BCTHW, conv.weight, stride=2, groups=1)
+    batch_mean_C, batch_var_C = y_BCTHW.mean(dim=(0, 2, 3, 4)), y_BCTHW.var(dim=(0, 2, 3, 4))
+
+    def normed(mean_C, var_C):
+        by_channel = [tensor[None, :, None, None, None] for tensor in (mean_C, var_C, conv.scale, conv.shift)]
+        return (y_BCTHW - by_channel[0]) / torch.sqrt(by_channel[1] + 1e-3) * by_channel[2] + by_channel[3]
+
+    count = y_BCTHW.numel() // 4
+    torch.testing.assert_close(conv(x_BCTHW, 4), normed(batch_mean_C, batch_var_C * (count - 1) / count))
+    torch.testing.assert_close(conv.running_mean, 0.99 * mean_C + 0.01 * batch_mean_C)
+    torch.testing.assert_close(conv.running_var, 0.99 * var_C + 0.01 * batch_var_C)
+    conv.eval()
+    mean_C, var_C = conv.running_mean.clone(), conv.running_var.clone()
+    torch.testing.assert_close(conv(x_BCTHW, 4), normed(mean_C, var_C))
+    assert torch.equal(conv.running_mean, mean_C)
+
+
+def test_without_running_statistics_the_batch_decides_in_evaluation_too():
+    conv = ConvNorm(3, 4, (1, 1, 1), running=False, generator=generator())
+    randomise(conv)
+    x_BCTHW = noise(2, num_frames=2, height=3, width=3)
+    assert torch.equal(conv.train()(x_BCTHW, 4), conv.eval()(x_BCTHW, 4))
+    assert set(conv.state_dict()) == {"weight", "scale", "shift"}
+
+
+@pytest.mark.parametrize(("kernel", "depthwise"), [((1, 1, 1), False), ((3, 3, 3), True), ((1, 5, 5), True)])
+def test_a_narrow_convolution_is_the_leading_part_of_the_wide_one(kernel, depthwise):
+    inputs, outputs = (8, 8) if depthwise else (8, 16)
+    wide = ConvNorm(24, 24, kernel, depthwise=depthwise, running=False, generator=generator())
+    randomise(wide)
+    narrow = ConvNorm(inputs, outputs, kernel, depthwise=depthwise, running=False, generator=generator(1))
+    with torch.no_grad():
+        for name, parameter in narrow.named_parameters():
+            parameter.copy_(wide.get_parameter(name)[tuple(map(slice, parameter.shape))])
+    x_BCTHW = channels_last(torch.rand(2, inputs, 3, 5, 5, generator=generator(2)))
+    assert torch.equal(wide(x_BCTHW, outputs), narrow(x_BCTHW, outputs))
+
+
+@pytest.mark.parametrize("variant", [BASE, HARD])
+@pytest.mark.parametrize("channels", [24, 76])
+def test_squeeze_excitation_by_hand(variant, channels):
+    """Also on the leading channels: 24 have 8 hidden ones; 76 have 24, for a quarter is 19 and 16 less than 90 %."""
+    se = SqueezeExcitation(104, variant, generator=generator()).double().requires_grad_(False)
+    randomise(se)
+    assert se.reduce_weight.shape == (24, 104)
+    x_BCTHW = numbers(2, channels, 3, 4, 5)
+    hidden = {24: 8, 76: 24}[channels]
+    found_BCTHW = se(x_BCTHW)
+    for clip in range(2):
+        pooled = [float(x_BCTHW[clip, channel].mean()) for channel in range(channels)]
+        reduced = [
+            sum(float(se.reduce_weight[row, channel]) * pooled[channel] for channel in range(channels))
+            + float(se.reduce_bias[row])
+            for row in range(hidden)
+        ]
+        reduced = activate(torch.tensor(reduced, dtype=torch.float64), variant).tolist()
+        for channel in range(channels):
+            logit = sum(float(se.expand_weight[channel, row]) * reduced[row] for row in range(hidden))
+            logit += float(se.expand_bias[channel])
+            gate = 1 / (1 + math.exp(-logit)) if variant is BASE else min(max(logit + 3, 0), 6) / 6
+            torch.testing.assert_close(found_BCTHW[clip, channel], x_BCTHW[clip, channel] * gate)
+
+
+def bottleneck(layer, *, in_width, skip, variant=BASE, kernels=None):
+    kernels = kernels or [layer.kernel]
+    return Bottleneck(
+        layer, in_width=in_width, kernels=kernels, skip=skip, variant=variant, running=False, generator=generator()
+    )
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("width", [8, 16])
+def test_a_fresh_layer_is_its_shortcut(stride, width):
+    layer = LayerSpec(kernel=(3, 3, 3), width=width, expansion=24, stride=stride)
+    identity = stride == 1 and width == 8
+    block = bottleneck(layer, in_width=8, skip=not identity)
+    x_BCTHW = channels_last(torch.rand(2, 8, 3, 5, 6, generator=generator()))
+    found_BCTHW = block(x_BCTHW, layer)
+    if identity:
+        assert torch.equal(found_BCTHW, x_BCTHW)
+    else:
+        pooled_BCTHW = same_average_pool(x_BCTHW) if stride == 2 else x_BCTHW
+        torch.testing.assert_close(found_BCTHW, block.skip(pooled_BCTHW, width))
+    (gradient,) = torch.autograd.grad(found_BCTHW.square().sum(), block.rezero)
+    assert float(gradient) != 0.0  # so the branch wakes up in the first step
+
+
+def test_the_identity_is_taken_where_the_widths_agree_although_a_projection_is_there():
+    widest = LayerSpec(kernel=(1, 3, 3), width=24, expansion=24)
+    block = bottleneck(widest, in_width=24, skip=True)
+    x_BCTHW = channels_last(torch.rand(2, 8, 3, 5, 5, generator=generator()))
+    narrow = LayerSpec(kernel=(1, 3, 3), width=8, expansion=16)
+    assert torch.equal(block(x_BCTHW, narrow), x_BCTHW)
+    assert block(x_BCTHW, widest).shape == (2, 24, 3, 5, 5)
+
+
+@pytest.mark.parametrize("variant", [BASE, HARD])
+@pytest.mark.parametrize("se", [True, False])
+@pytest.mark.parametrize(("stride", "width"), [(1, 8), (1, 16), (2, 8)])
+def test_a_layer_as_movinet_md_writes_it(stride, width, se, variant):
+    layer = LayerSpec(kernel=(5, 3, 3), width=width, expansion=24, stride=stride, se=se)
+    spec = ArchSpec(
+        clip=ClipGeometry(num_frames=3, resolution=8, rate_fps=1.0),
+        stem_width=8,
+        blocks=(BlockSpec(layers=(layer,)),),
+        head_width=8,
+        dense_width=8,
+    )
+    block = bottleneck(layer, in_width=8, skip=stride == 2 or width != 8, variant=variant).double()
+    randomise(block)
+    x_BCTHW = numbers(2, 3, 3, 10, 9)
+    stem = ConvNorm(3, 8, (1, 3, 3), stride=2, running=False, generator=generator()).double()
+    head = make_head(in_width=width, variant=variant).double()
+    randomise(head)
+    tensors = {
+        f"{part}.{name}": tensor
+        for part, module in (("stem", stem), ("blocks.0.0", block), ("head", head))
+        for name, tensor in module.state_dict().items()
+    }
+    found_BK = head(block(activate(stem(x_BCTHW, 8), variant), layer), 8)
+    torch.testing.assert_close(found_BK, reference_logits(tensors, x_BCTHW, spec, variant))
+
+
+def test_mixed_kernels_are_averaged_after_norm_and_activation():
+    kernels = [parse_kernel(name) for name in KERNELS]
+    layer = LayerSpec(kernel=kernels[0], width=8, expansion=16, stride=2, se=False)
+    block = bottleneck(layer, in_width=8, skip=True, kernels=kernels).double()
+    randomise(block)
+    x_BCTHW = numbers(2, 8, 4, 6, 6)
+    inner_BCTHW = F.silu(block.expand(x_BCTHW, 16))
+    branches = [F.silu(block.depthwise[name](inner_BCTHW, 16)) for name in KERNELS]
+    branch_BCTHW = block.project(sum(branches) / 7, 8)
+    shortcut_BCTHW = block.skip(same_average_pool(x_BCTHW), 8)
+    torch.testing.assert_close(block(x_BCTHW, layer, mixed=True), branch_BCTHW * block.rezero + shortcut_BCTHW)
+
+
+def test_mixing_a_single_kernel_changes_nothing():
+    layer = LayerSpec(kernel=(3, 3, 3), width=8, expansion=16)
+    block = bottleneck(layer, in_width=8, skip=False)
+    randomise(block)
+    x_BCTHW = torch.rand(2, 8, 3, 5, 5, generator=generator())
+    assert torch.equal(block(x_BCTHW, layer, mixed=True), block(x_BCTHW, layer))
+
+
+def make_head(*, in_width, variant=BASE, dense_width=8):
+    return Head(
+        in_width=in_width,
+        head_width=8,
+        dense_width=dense_width,
+        num_classes=5,
+        variant=variant,
+        running=False,
+        generator=generator(),
+    )
+
+
+def test_the_classifier_starts_small_and_without_bias():
+    head = make_head(in_width=8, dense_width=40_000)
+    assert float(head.classifier.weight.detach().std()) == pytest.approx(0.01, rel=0.02)
+    assert not head.classifier.bias.any()
+    assert float(head.dense_weight.detach().std()) == pytest.approx(math.sqrt(2 / 8), rel=0.02)
+
+
+def test_the_head_pools_over_time_and_space():
+    head = make_head(in_width=8)
+    randomise(head)
+    x_BCTHW = torch.rand(2, 8, 4, 3, 3, generator=generator())
+    turned_BCTHW = x_BCTHW.flip(2).roll(1, dims=3)
+    assert head(x_BCTHW, 8).shape == (2, 5)
+    torch.testing.assert_close(head(x_BCTHW, 8), head(turned_BCTHW, 8))
+    assert not torch.allclose(head(x_BCTHW, 8), head(x_BCTHW * 1.5 - x_BCTHW.square(), 8))

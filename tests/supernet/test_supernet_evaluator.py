@@ -1,0 +1,267 @@
+import dataclasses
+import math
+
+import evaluator_contract
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from made_clips import NUM_CLASSES, Stream, batch_of
+from made_nets import randomise
+from made_spaces import TINY
+
+from results.records import Measurement
+from results.stopwatch import Stopwatch
+from search_spaces.errors import UsageError, WeightsError
+from search_spaces.spec import layer_name
+from search_spaces.variant import Variant
+from supernet.evaluator import OPTIMIZER, WEIGHTS, SupernetEvaluator, WeightConfig
+from supernet.inputs import network_input
+from supernet.optim import cosine_with_warmup
+from supernet.supernet import Supernet
+from supernet.tensors import from_bytes
+
+SPACE = dataclasses.replace(TINY, se=(True, False))
+INDICES_ND = SPACE.sample_indices(np.random.default_rng(0), 3)
+CANDIDATES = [SPACE.decode(SPACE.genotype(indices_D), Variant()) for indices_D in INDICES_ND]
+CONFIG = WeightConfig(batch_size=6, reward_batch_size=8)
+CPU = torch.device("cpu")
+NO_WARMUP = [frozenset()] * len(CANDIDATES)
+
+
+class Bench:
+    """An evaluator with everything a test wants to look at."""
+
+    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None):
+        self.supernet = Supernet(SPACE, Variant(), num_classes=NUM_CLASSES)
+        randomise(self.supernet)
+        self.train = Stream(size=config.batch_size, seed=1)
+        self.reward = Stream(size=config.reward_batch_size, seed=2)
+        self.compared = [batch_of(number, size=5 + number, seed=3) for number in range(2)]
+        self.stopwatch = Stopwatch()
+        self.evaluator = SupernetEvaluator(
+            self.supernet,
+            config,
+            num_steps=num_steps,
+            train_batches=self.train,
+            reward_batches=self.reward,
+            compare_batches=lambda: iter(self.compared),
+            stopwatch=self.stopwatch,
+            amp_dtype=amp_dtype,
+        )
+
+    def state(self):
+        return {name: tensor.clone() for name, tensor in self.supernet.state_dict().items()}
+
+
+@pytest.mark.parametrize("check", evaluator_contract.CHECKS, ids=lambda check: check.__name__)
+def test_the_supernet_keeps_the_contract(check):
+    check(lambda: Bench().evaluator, CANDIDATES)
+
+
+def test_gradients_are_the_mean_over_the_candidates():
+    """Each with a batch of its own; where a candidate has no gradient, it counts as zero."""
+    config = dataclasses.replace(CONFIG, max_gradient_norm=1e9)
+    bench, other = Bench(config), Bench(config)
+    mixed = [frozenset(), frozenset({"block2.layer1"}), frozenset()]
+    loss = bench.evaluator.train(2, CANDIDATES, mixed)
+    sums = {name: torch.zeros_like(parameter) for name, parameter in other.supernet.named_parameters()}
+    touched, losses = set(), []
+    for number, (candidate, names) in enumerate(zip(CANDIDATES, mixed, strict=True)):
+        clips_BCTHW, labels_B = network_input(batch_of(2 * 3 + number, size=6, seed=1), CPU)
+        other.supernet.zero_grad(set_to_none=True)
+        logits_BK = other.supernet(clips_BCTHW, candidate.spec, names)
+        one = F.cross_entropy(logits_BK, labels_B, label_smoothing=0.1)
+        one.backward()
+        losses.append(float(one.detach()))
+        for name, parameter in other.supernet.named_parameters():
+            if parameter.grad is not None:
+                touched.add(name)
+                sums[name] += parameter.grad
+    assert loss == pytest.approx(sum(losses) / 3, rel=1e-6)
+    for name, parameter in bench.supernet.named_parameters():
+        assert (parameter.grad is not None) == (name in touched)
+        if name in touched:
+            torch.testing.assert_close(parameter.grad, sums[name] / 3, rtol=1e-4, atol=1e-6)
+    assert len(touched) < len(sums)
+
+
+def test_gradients_are_scaled_down_to_the_stated_norm():
+    bench = Bench(dataclasses.replace(CONFIG, max_gradient_norm=1e-3))
+    bench.evaluator.train(0, CANDIDATES, NO_WARMUP)
+    gradients = [parameter.grad for parameter in bench.supernet.parameters() if parameter.grad is not None]
+    assert float(torch.nn.utils.get_total_norm(gradients)) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_only_what_was_sampled_moves():
+    """In a later step too: what is not sampled again has no momentum that would carry it on."""
+    bench = Bench()
+    sampled = [depthwise_weights(candidate.spec) for candidate in CANDIDATES]
+    assert sampled[0] - sampled[1]
+    for step in range(2):
+        before = bench.state()
+        bench.evaluator.train(step, [CANDIDATES[step]], [frozenset()])
+        moved = {name for name, tensor in bench.state().items() if not torch.equal(tensor, before[name])}
+        assert {name for name in moved if ".depthwise." in name and name.endswith("weight")} == sampled[step]
+
+
+def depthwise_weights(spec):
+    return {
+        f"blocks.{number}.{position}.depthwise.{'x'.join(map(str, layer.kernel))}.weight"
+        for number, block in enumerate(spec.blocks)
+        for position, layer in enumerate(block.layers)
+    }
+
+
+def test_the_rate_follows_the_schedule():
+    """AdamW moves a scalar by its rate in a first step, whatever the gradient."""
+    for step in (0, 2, 4, 19):
+        bench = Bench(dataclasses.replace(CONFIG, learning_rate=0.01, warmup_fraction=0.2))
+        before = bench.state()["blocks.0.0.rezero"]
+        bench.evaluator.train(step, CANDIDATES, NO_WARMUP)
+        moved = float((bench.state()["blocks.0.0.rezero"] - before).abs())
+        assert moved == pytest.approx(0.01 * cosine_with_warmup(step, num_steps=20, warmup_steps=4), rel=1e-3)
+
+
+def test_the_loss_falls_and_the_quality_rises_on_an_easy_task():
+    bench = Bench(WeightConfig(batch_size=16, reward_batch_size=32, learning_rate=0.01), num_steps=30)
+    before = bench.evaluator.measure(99, CANDIDATES)
+    losses = [bench.evaluator.train(step, CANDIDATES, NO_WARMUP) for step in range(30)]
+    after = bench.evaluator.measure(99, CANDIDATES)
+    assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
+    assert min(measurement.quality for measurement in after) >= 0.75
+    assert max(measurement.quality for measurement in before) < 0.6
+
+
+def num_correct(bench, candidate, batch):
+    clips_BCTHW, labels_B = network_input(batch, CPU)
+    with torch.no_grad():
+        return int((bench.supernet(clips_BCTHW, candidate.spec).argmax(dim=1) == labels_B).sum())
+
+
+def test_every_candidate_is_measured_on_clips_of_its_own():
+    bench = Bench()
+    wanted = [
+        Measurement(quality=num_correct(bench, candidate, batch_of(4 * 3 + number, size=8, seed=2)) / 8, num_clips=8)
+        for number, candidate in enumerate(CANDIDATES)
+    ]
+    assert bench.evaluator.measure(4, CANDIDATES) == wanted
+    assert bench.reward.opened == [12]
+    assert bench.train.opened == []
+
+
+def test_candidates_are_compared_over_all_clips_of_the_same_batches():
+    bench = Bench()
+    wanted = [
+        Measurement(
+            quality=sum(num_correct(bench, candidate, batch) for batch in bench.compared) / 11,
+            num_clips=11,
+        )
+        for candidate in CANDIDATES
+    ]
+    assert list(bench.evaluator.compare(CANDIDATES)) == wanted
+    assert bench.reward.opened == []
+
+
+def test_a_stream_is_read_on_and_opened_anew_only_where_the_order_breaks():
+    bench = Bench()
+    for step in (0, 1, 2):
+        bench.evaluator.train(step, CANDIDATES, NO_WARMUP)
+        bench.evaluator.measure(step, CANDIDATES)
+    assert bench.train.opened == bench.reward.opened == [0]
+    bench.evaluator.train(5, CANDIDATES, NO_WARMUP)
+    bench.evaluator.train(6, CANDIDATES, NO_WARMUP)
+    assert bench.train.opened == [0, 15]
+
+
+def test_a_restored_evaluator_opens_its_streams_where_the_first_one_stood():
+    first, second = Bench(), Bench()
+    for step in range(3):
+        first.evaluator.train(step, CANDIDATES, NO_WARMUP)
+    second.evaluator.restore(first.evaluator.state())
+    assert second.evaluator.train(3, CANDIDATES, NO_WARMUP) == first.evaluator.train(3, CANDIDATES, NO_WARMUP)
+    assert second.evaluator.measure(3, CANDIDATES) == first.evaluator.measure(3, CANDIDATES)
+    assert (second.train.opened, second.reward.opened) == ([9], [9])
+    assert dict(second.evaluator.state()) == dict(first.evaluator.state())
+
+
+def test_the_state_is_safetensors_of_weights_and_moments():
+    bench = Bench()
+    bench.evaluator.train(0, CANDIDATES[:1], NO_WARMUP[:1])
+    blobs = bench.evaluator.state()
+    assert set(blobs) == {WEIGHTS, OPTIMIZER}
+    assert set(from_bytes(blobs[WEIGHTS])) == set(bench.supernet.state_dict())
+    num_sampled = sum(parameter.grad is not None for parameter in bench.supernet.parameters())
+    assert len(from_bytes(blobs[OPTIMIZER])) == 3 * num_sampled
+
+
+def test_weights_of_another_space_are_refused():
+    bench = Bench()
+    other = Supernet(dataclasses.replace(SPACE, head_width=128), Variant(), num_classes=NUM_CLASSES)
+    blobs = SupernetEvaluator(
+        other,
+        CONFIG,
+        num_steps=1,
+        train_batches=bench.train,
+        reward_batches=bench.reward,
+        compare_batches=lambda: iter(()),
+        stopwatch=Stopwatch(),
+    ).state()
+    with pytest.raises(
+        WeightsError, match=r"weights must fit the network, but in the checkpoint head.dense_weight must be \(32, 80\)"
+    ):
+        bench.evaluator.restore(blobs)
+
+
+def test_waiting_for_clips_is_booked_as_such():
+    bench = Bench()
+    with bench.stopwatch.phase("train"):
+        bench.evaluator.train(0, CANDIDATES, NO_WARMUP)
+    with bench.stopwatch.phase("measure"):
+        bench.evaluator.measure(0, CANDIDATES)
+    assert set(bench.stopwatch.take()) == {"train", "measure", "data"}
+
+
+def test_autocast_is_near_and_its_loss_is_in_full_precision():
+    full, half = Bench(), Bench(amp_dtype=torch.bfloat16)
+    losses = [bench.evaluator.train(0, CANDIDATES, NO_WARMUP) for bench in (full, half)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+    assert all(tensor.dtype == torch.float32 for tensor in half.state().values())
+
+
+def test_each_candidate_needs_its_warmup():
+    with pytest.raises(ValueError, match="shorter"):
+        Bench().evaluator.train(0, CANDIDATES, NO_WARMUP[:2])
+
+
+def test_mixed_layers_train_all_their_kernels():
+    bench = Bench()
+    before = bench.state()
+    candidate = CANDIDATES[0]
+    mixed = frozenset(layer_name(0, position) for position in range(len(candidate.spec.blocks[0].layers)))
+    loss = bench.evaluator.train(0, [candidate], [mixed])
+    assert math.isfinite(loss)
+    moved = {name for name, tensor in bench.state().items() if not torch.equal(tensor, before[name])}
+    assert {f"blocks.0.0.depthwise.{kernel}.weight" for kernel in SPACE.kernels} <= moved
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"batch_size": 1},
+            "batch sizes must be at least 2, for batch norm .* but got batch_size=1, reward_batch_size=32",
+        ),
+        ({"reward_batch_size": 0}, "batch sizes must be at least 2, .* but got batch_size=16, reward_batch_size=0"),
+        ({"learning_rate": 0.0}, "learning_rate and max_gradient_norm must be positive .*learning_rate=0.0"),
+        ({"learning_rate": math.nan}, "learning_rate and max_gradient_norm must be positive .*learning_rate=nan"),
+        ({"max_gradient_norm": -1.0}, "learning_rate and max_gradient_norm must be positive .*max_gradient_norm=-1.0"),
+        ({"weight_decay": -0.1}, "weight_decay at least 0, but got .*weight_decay=-0.1"),
+        ({"warmup_fraction": 1.5}, r"warmup_fraction must be in \[0, 1\] .*, but got .*warmup_fraction=1.5"),
+        ({"label_smoothing": 1.0}, r"label_smoothing in \[0, 1\), but got .*label_smoothing=1.0"),
+    ],
+)
+def test_a_configuration_that_cannot_train_is_refused(change, message):
+    with pytest.raises(UsageError, match=message):
+        WeightConfig(**change)
