@@ -1,0 +1,99 @@
+"""Accuracy of a network over videos: the mean of the probabilities of each video's views."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from results.records import TestReport
+from supernet.inputs import network_input
+from video.clips import ClipBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What a network says of some videos.
+
+    Attributes:
+        probabilities_NK: Mean softmax over the views of each video, float64, (N, K); zeros where it failed.
+        labels_N: True classes.
+        failed_N: Videos of which a view could not be decoded.
+    """
+
+    probabilities_NK: NDArray[np.float64]
+    labels_N: NDArray[np.int64]
+    failed_N: NDArray[np.bool_]
+
+
+@torch.no_grad()
+def probabilities(
+    net: nn.Module,
+    batches: Iterable[ClipBatch],
+    *,
+    device: torch.device,
+    amp_dtype: torch.dtype | None = None,
+) -> Iterator[tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.float64]]]:
+    """For each batch: numbers of its videos, labels (B,), and softmax (B, K); nothing where all its videos failed."""
+    net.eval()
+    for batch in batches:
+        if not batch.indices:
+            continue
+        clips_BCTHW, labels_B = network_input(batch, device)
+        with torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
+            logits_BK = net(clips_BCTHW)
+        softmax_BK = logits_BK.double().softmax(dim=1)
+        yield batch.indices, labels_B.cpu().numpy(), softmax_BK.cpu().numpy()
+
+
+def predict(
+    net: nn.Module,
+    batches: Iterable[ClipBatch],
+    *,
+    num_videos: int,
+    num_classes: int,
+    num_views: int,
+    device: torch.device,
+    amp_dtype: torch.dtype | None = None,
+) -> Predictions:
+    """Predictions over `num_views` views of each video; a video that misses one counts as failed."""
+    sums_NK = np.zeros((num_videos, num_classes))
+    views_N = np.zeros(num_videos, dtype=np.int64)
+    labels_N = np.zeros(num_videos, dtype=np.int64)
+    for indices, labels_B, softmax_BK in probabilities(net, batches, device=device, amp_dtype=amp_dtype):
+        for index, label, softmax_K in zip(indices, labels_B, softmax_BK, strict=True):
+            sums_NK[index] += softmax_K
+            views_N[index] += 1
+            labels_N[index] = label
+    failed_N = views_N < num_views
+    sums_NK[failed_N] = 0.0
+    return Predictions(probabilities_NK=sums_NK / num_views, labels_N=labels_N, failed_N=failed_N)
+
+
+def report_of(predictions: Predictions, *, class_names: Sequence[str], views: str) -> TestReport:
+    """Accuracies over the videos that did not fail; a tie counts for the class with the lower number."""
+    kept_N = ~predictions.failed_N
+    labels_N = predictions.labels_N[kept_N]
+    order_NK = np.argsort(-predictions.probabilities_NK[kept_N], axis=1, kind="stable")
+    num_classes = len(class_names)
+    confusion_KK = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(confusion_KK, (labels_N, order_NK[:, 0]), 1)
+    num_videos = int(kept_N.sum())
+    hits_NK = order_NK == labels_N[:, None]
+    per_class = {
+        name: float(row_K[number] / row_K.sum())
+        for number, (name, row_K) in enumerate(zip(class_names, confusion_KK, strict=True))
+        if row_K.sum()
+    }
+    return TestReport(
+        top1=float(hits_NK[:, :1].sum() / num_videos) if num_videos else 0.0,
+        top5=float(hits_NK[:, :5].sum() / num_videos) if num_videos else 0.0,
+        num_videos=num_videos,
+        num_failed=int(predictions.failed_N.sum()),
+        views=views,
+        class_names=tuple(class_names),
+        per_class=per_class,
+        confusion=tuple(tuple(int(count) for count in row_K) for row_K in confusion_KK),
+    )

@@ -1,0 +1,132 @@
+"""A trained network as files: `model.safetensors` and `model.json`, which says everything needed to use it."""
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from results.files import remove_folder, sync_folder, write_file
+from search_spaces.errors import DocumentError, SpecError, WeightsError, shown
+from search_spaces.spec import ArchSpec, ClipGeometry
+from search_spaces.spec_json import fingerprint, spec_error
+from search_spaces.strict_json import canonical, load, pretty
+from search_spaces.variant import Variant
+from supernet.tensors import from_bytes, load_exactly, to_bytes
+from supernet.video_net import VideoNet
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+SCHEMA: Literal[1] = 1
+KIND: Literal["movinas.model"] = "movinas.model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What a network is and what it expects.
+
+    Attributes:
+        class_names: Names of the outputs, in order.
+        num_frames: Frames of a test clip, `rate_fps` apart.
+        short_side: Pixels to which a video's shorter side is scaled before the centre is cut out.
+        resolution: Height and width of the crop, pixels; values are scaled to [0, 1].
+        epoch: Epoch after which the weights were taken, from 0; `val_top1` their accuracy on the validation split.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    schema: Literal[1] = SCHEMA
+    kind: Literal["movinas.model"] = KIND
+    fingerprint: str
+    arch: ArchSpec
+    variant: Variant
+    class_names: tuple[str, ...]
+    num_frames: int
+    rate_fps: float
+    short_side: int
+    resolution: int
+    epoch: int
+    val_top1: float | None
+
+    def __post_init__(self) -> None:
+        if len(self.class_names) < 1 or len(set(self.class_names)) != len(self.class_names):
+            raise SpecError(
+                f"must be different names, at least one, but got {shown(self.class_names)}", where="class_names"
+            )
+        ClipGeometry(num_frames=self.num_frames, resolution=self.resolution, rate_fps=self.rate_fps)
+        if self.short_side < self.resolution:
+            raise SpecError(
+                f"must be at least the resolution, {self.resolution}, but got {self.short_side}", where="short_side"
+            )
+        if self.fingerprint != (actual := fingerprint(self.arch, self.variant)):
+            raise SpecError(
+                f"must be that of arch and variant, {actual}, but got {shown(self.fingerprint)}", where="fingerprint"
+            )
+
+
+_ADAPTER = TypeAdapter(ModelCard)
+
+
+def save_model(net: VideoNet, card: ModelCard, folder: Path) -> None:
+    """Write the files of a network into `folder`, whole or not at all; what was there is replaced.
+
+    Raises:
+        WeightsError: The folder cannot be written.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        write_file(temporary / WEIGHTS, to_bytes(net.state_dict()))
+        write_file(temporary / CARD, pretty(asdict(card)).encode())
+        sync_folder(temporary)
+        if folder.exists():
+            remove_folder(folder)
+        temporary.rename(folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise WeightsError(f"must be a folder that can be written, but got {error.strerror}", path=folder) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read and check what `folder` says of its network.
+
+    Raises:
+        SpecError: Missing, unreadable, or not what a card must be.
+    """
+    path = folder / CARD
+    try:
+        document = load(path)
+    except DocumentError as error:
+        raise SpecError(error.message, path=path) from error
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if type(schema) is not int or schema != SCHEMA or document.get("kind") != KIND:
+        raise SpecError(f"must be of kind {KIND!r} and schema {SCHEMA}, but got {shown(document)}", path=path)
+    try:
+        return _ADAPTER.validate_json(canonical(document))
+    except ValidationError as error:
+        raise spec_error(error, path=path) from error
+
+
+def load_model(folder: Path) -> tuple[VideoNet, ModelCard]:
+    """The network of a folder, in evaluation mode, as an ordinary module, and its card.
+
+    Raises:
+        SpecError: As `read_card`.
+        WeightsError: The weights are missing, damaged, or of another network.
+    """
+    card = read_card(folder)
+    path = folder / WEIGHTS
+    try:
+        tensors = from_bytes(path.read_bytes())
+    except OSError as error:
+        raise WeightsError(f"must be a readable file, but got {error.strerror}", path=path) from error
+    except WeightsError as error:
+        raise error.at(path=path) from error
+    net = VideoNet(card.arch, card.variant, num_classes=len(card.class_names))
+    load_exactly(net, tensors, source=str(path))
+    return net.eval(), card

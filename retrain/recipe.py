@@ -1,0 +1,74 @@
+"""How a network is trained from scratch or on: one typed, frozen value."""
+
+from dataclasses import dataclass
+
+from search_spaces.errors import UsageError
+
+
+# no slots: the command line reads the defaults of nested configurations through vars()
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training recipe; all schedules are functions of the step.
+
+    Attributes:
+        epochs: Passes over the training videos.
+        batch_size: Clips per step.
+        learning_rate: Peak of the cosine schedule, of AdamW.
+        warmup_epochs: Over which the rate rises linearly.
+        weight_decay: Of kernels and matrices.
+        label_smoothing: In [0, 1).
+        ema_decay: Of the average of weights and running statistics, in [0, 1).
+        max_gradient_norm: Gradients are scaled down to this norm.
+        rezero_init: Initial weight of every layer's branch, from scratch; the published 0 costs short trainings most of
+            their time.
+        train_frames: Frames of a training clip; None takes the spec's.
+        test_frames: Frames of a validation or test clip; None takes the spec's.
+        evaluations: How often the validation split is measured, evenly spread; the last epoch always is.
+        calibration_batches: Batches over which running statistics are computed anew before an evaluation.
+        checkpoint_every: Steps between checkpoints.
+    """
+
+    epochs: int = 60
+    batch_size: int = 32
+    learning_rate: float = 1e-2
+    warmup_epochs: float = 3.0
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.99
+    max_gradient_norm: float = 5.0
+    rezero_init: float = 0.5
+    train_frames: int | None = None
+    test_frames: int | None = None
+    evaluations: int = 10
+    calibration_batches: int = 8
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.evaluations, self.calibration_batches, self.checkpoint_every) < 1:
+            raise UsageError(
+                f"epochs, evaluations, calibration_batches and checkpoint_every must be at least 1, but got {self}"
+            )
+        if self.batch_size < 2:
+            raise UsageError(f"batch_size must be at least 2, for batch norm, but got {self.batch_size}")
+        if not (self.learning_rate > 0 and self.max_gradient_norm > 0 and self.weight_decay >= 0):
+            raise UsageError(
+                f"learning_rate and max_gradient_norm must be positive and weight_decay at least 0, but got {self}"
+            )
+        if not (0 <= self.label_smoothing < 1 and 0 <= self.ema_decay < 1 and self.warmup_epochs >= 0):
+            raise UsageError(
+                f"label_smoothing and ema_decay must be in [0, 1) and warmup_epochs at least 0, but got {self}"
+            )
+        if any(frames is not None and frames < 1 for frames in (self.train_frames, self.test_frames)):
+            raise UsageError(f"train_frames and test_frames must be at least 1, but got {self}")
+
+    def steps_per_epoch(self, num_videos: int) -> int:
+        """Steps in which `num_videos` are seen about once."""
+        return max(1, round(num_videos / self.batch_size))
+
+    def num_steps(self, num_videos: int) -> int:
+        """Steps of the whole training."""
+        return self.epochs * self.steps_per_epoch(num_videos)
+
+    def evaluation_due(self, epoch: int) -> bool:
+        """Whether the validation split is measured after `epoch`, counted from 0."""
+        return (epoch + 1) * self.evaluations // self.epochs > epoch * self.evaluations // self.epochs
