@@ -1,0 +1,5 @@
+"""`python -m launch` is `movinas`."""
+
+from launch.cli import entry
+
+entry()

@@ -1,0 +1,105 @@
+"""The command `movinas`: a verb, its options, an exit code.
+
+0 done; 2 wrong usage or bad input, one clear line on stderr; 3 a target that cannot be met; 130 interrupted, resumable.
+"""
+
+import argparse
+import difflib
+import importlib
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+
+from launch import console
+from launch.options import parse
+from search_spaces.errors import MovinasError, UsageError
+
+INTERRUPTED = 130
+
+VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("launch.demo", "the whole path on generated videos: search, export, retrain, evaluate, report"),
+    "space show": ("launch.space_show", "decisions, size and costs of a search space; where a target lies in it"),
+    "space sample": ("launch.space_sample", "random architectures of a space, as spec files"),
+    "cost": ("launch.cost", "MACs, parameters and memory of specs, by arithmetic"),
+    "data synth": ("launch.data_synth", "generated videos whose class is their motion, or their colour"),
+    "data index": ("launch.data_index", "a manifest from a folder per class"),
+    "data check": ("launch.data_check", "decode every video of a manifest and list those that fail"),
+    "search": ("launch.search", "search a space for a network at a cost target"),
+    "resume": ("launch.resume", "go on with a search or a retraining that was interrupted"),
+    "inspect": ("launch.inspect", "where a run stands, and the network it favours, layer by layer"),
+    "report": ("launch.report", "one offline HTML file about a run"),
+    "export": ("launch.export", "the best architectures of a search, as spec files"),
+    "retrain": ("launch.retrain", "train the network of a spec"),
+    "evaluate": ("launch.evaluate", "accuracy of a retrained network on a manifest"),
+    "predict": ("launch.predict", "classes of videos"),
+    "bench cost": ("launch.bench.cost", "genotypes costed per second"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(arguments)
+    except MovinasError as error:
+        console.error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.error("interrupted; a run goes on with: movinas resume RUN")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        console.show(_overview())
+        return 0 if arguments else 2
+    verb = " ".join(arguments[:2]) if " ".join(arguments[:2]) in VERBS else arguments[0]
+    if verb not in VERBS:
+        return _unknown(arguments)
+    module = importlib.import_module(VERBS[verb][0])
+    try:
+        options = parse(
+            module.Options,
+            arguments[len(verb.split()) :],
+            prog=f"movinas {verb}",
+            positionals=getattr(module, "POSITIONALS", ()),
+            short=getattr(module, "SHORT", {}),
+        )
+    except SystemExit as stop:  # --help and --print_config end this way
+        return int(stop.code or 0)
+    except argparse.ArgumentError as error:
+        raise UsageError(str(error)) from error
+    code = module.run(options)
+    assert isinstance(code, int)
+    return code
+
+
+def _unknown(arguments: list[str]) -> int:
+    group = [verb for verb in VERBS if verb.startswith(f"{arguments[0]} ")]
+    if group:
+        raise UsageError(f"movinas {arguments[0]} must be followed by one of {', '.join(v.split()[1] for v in group)}")
+    close = difflib.get_close_matches(arguments[0], VERBS, n=1)
+    hint = f"; did you mean {close[0]}?" if close else " (see movinas --help)"
+    raise UsageError(f"the first argument must be a verb of movinas, but got {arguments[0]!r}{hint}")
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:{width}}  {text}" for verb, (_, text) in VERBS.items()]
+    return "\n".join(["usage: movinas VERB [options]", "", *lines, "", "movinas VERB --help tells a verb's options."])
+
+
+def _interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

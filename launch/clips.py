@@ -1,0 +1,185 @@
+"""From a manifest to streams of clips: which videos, which views, which cache."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from results.telemetry import Telemetry
+from search_spaces.errors import ManifestError, UsageError
+from search_spaces.randomness import derive_seed, generator
+from search_spaces.spec import ClipGeometry
+from video.cache import FrameCache
+from video.clips import (
+    BadVideos,
+    ClipBatch,
+    ClipReader,
+    SampleKey,
+    VideoItem,
+    View,
+    in_batches,
+    read_batches,
+    test_keys,
+    training_keys,
+    views,
+)
+from video.manifest import Manifest, Split, write_manifest
+
+
+# no slots: the command line reads the defaults of nested configurations through vars()
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """How clips are read.
+
+    Attributes:
+        short_side: Pixels of a video's shorter side before the crop; None takes 8/7 of the resolution.
+        cache_dir: Folder of decoded frames; None takes `movinas/frames` in the user's cache folder.
+        cache_bytes: Most bytes of decoded frames kept there; 0 keeps none.
+        max_bad_fraction: Largest share of videos that may fail to decode, in [0, 1].
+    """
+
+    short_side: int | None = None
+    cache_dir: Path | None = None
+    cache_bytes: int = 4 << 30
+    max_bad_fraction: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.cache_bytes < 0 or not 0 <= self.max_bad_fraction <= 1:
+            raise UsageError(f"cache_bytes must be at least 0 and max_bad_fraction in [0, 1], but got {self}")
+
+    def cache(self) -> FrameCache | None:
+        """The cache, None where it may hold nothing."""
+        default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "movinas" / "frames"
+        return FrameCache(self.cache_dir or default, self.cache_bytes) if self.cache_bytes else None
+
+    def reader(self, items: Sequence[VideoItem], geometry: ClipGeometry, *, seed: int, training: bool) -> ClipReader:
+        """A reader of these videos."""
+        return ClipReader(
+            items,
+            geometry=geometry,
+            seed=derive_seed(seed, "clips"),
+            short_side=self.short_side,
+            cache=self.cache(),
+            training=training,
+        )
+
+
+class Tally:
+    """Counts videos that fail, tells telemetry of them, and ends a run that has too many.
+
+    Args:
+        config: Holds the limit.
+        num_videos: Videos of the run.
+        telemetry: Where they are written, None for nowhere.
+    """
+
+    def __init__(self, config: ClipConfig, *, num_videos: int, telemetry: Telemetry | None = None) -> None:
+        self._bad = BadVideos(num_videos=num_videos, max_fraction=config.max_bad_fraction)
+        self._telemetry = telemetry
+
+    def counted(self, batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
+        """The same batches.
+
+        Raises:
+            TooManyBadVideosError: The share of bad videos passed the limit.
+        """
+        for batch in batches:
+            known = self._bad.ids
+            self._bad.add(batch)
+            if self._telemetry is not None and self._bad.ids != known:
+                self._telemetry.append("bad_videos", ids=self._bad.ids)
+            yield batch
+
+
+def endless(
+    reader: ClipReader,
+    *,
+    seed: int,
+    purpose: str,
+    batch_size: int,
+    num_workers: int,
+    tally: Tally,
+    centre: bool = False,
+) -> Callable[[int], Iterator[ClipBatch]]:
+    """Shuffled epochs without end, as batches from any position on.
+
+    Args:
+        reader: Reads the clips.
+        seed: Of the run; with `purpose` it decides the order.
+        purpose: Such as `train`.
+        batch_size: Clips per batch.
+        num_workers: Processes that read.
+        tally: Counts bad videos.
+        centre: Whether the middle of each video is read, and not a clip drawn for the epoch.
+    """
+    order_seed = derive_seed(seed, purpose)
+
+    def keys(position: int) -> Iterator[Sequence[SampleKey]]:
+        while True:
+            batch = training_keys(len(reader.items), order_seed, position=position * batch_size, count=batch_size)
+            yield [replace(key, view=View()) for key in batch] if centre else batch
+            position += 1
+
+    return lambda position: tally.counted(read_batches(reader, keys(position), num_workers=num_workers))
+
+
+def once(
+    reader: ClipReader, *, batch_size: int, num_workers: int, tally: Tally, views_text: str = "1x1"
+) -> Callable[[], Iterator[ClipBatch]]:
+    """Every view of every video once, in order, as batches; the same at every call."""
+    time_views, _, space_views = views_text.partition("x")
+    if not (time_views.isdigit() and space_views.isdigit()):
+        raise UsageError(f"views must be written as positions x crops, such as 10x3, but got {views_text!r}")
+    wanted = views(int(time_views), int(space_views))
+    return lambda: tally.counted(
+        read_batches(reader, in_batches(test_keys(len(reader.items), wanted), batch_size), num_workers=num_workers)
+    )
+
+
+def hold_out(items: Sequence[VideoItem], *, fraction: float, seed: int) -> tuple[list[VideoItem], list[VideoItem]]:
+    """Divide training videos into those the weights see and those rewards come from.
+
+    Per class, a seeded draw; videos of one group stay together.
+
+    Raises:
+        ManifestError: A class has too few videos or groups to be on both sides.
+    """
+    kept: list[VideoItem] = []
+    held: list[VideoItem] = []
+    for label in sorted({item.labels[0] for item in items}):
+        groups: dict[str, list[VideoItem]] = {}
+        for item in items:
+            if item.labels[0] == label:
+                groups.setdefault(item.group or f"video {item.id}", []).append(item)
+        names = sorted(groups)
+        order = generator(seed, "hold out", label).permutation(len(names))
+        num_held = max(1, round(fraction * len(names)))
+        if num_held >= len(names):
+            raise ManifestError(
+                f"a class must have videos to train on and others to hold out, but class {label} has "
+                f"{len(names)} in the train split"
+            )
+        for rank, index in enumerate(order):
+            (held if rank < num_held else kept).extend(groups[names[int(index)]])
+    return kept, held
+
+
+def videos_of(manifest: Manifest, split: Split, *, path: Path) -> tuple[VideoItem, ...]:
+    """Videos of one split.
+
+    Raises:
+        ManifestError: There are none.
+    """
+    items = manifest.of(split)
+    if not items:
+        raise ManifestError(f"a manifest must have videos of the split {split}, but has none", path=path)
+    return items
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """A manifest with absolute paths, for a run folder to keep."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "manifest.jsonl"
+        write_manifest(manifest, path)
+        return path.read_text("utf-8")

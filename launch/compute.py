@@ -1,0 +1,69 @@
+"""Where and with how many hands something is computed."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from search_spaces.errors import UsageError
+
+Amp = Literal["off", "bf16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compute:
+    """Resolved settings of a computation.
+
+    Attributes:
+        device: Such as `cpu` or `cuda:0`.
+        num_threads: Of torch in this process; results of another number may differ in the last bits.
+        num_workers: Processes that read clips; 0 reads them in this one.
+        amp_dtype: Type of autocast, None for none.
+    """
+
+    device: torch.device
+    num_threads: int
+    num_workers: int
+    amp_dtype: torch.dtype | None
+
+
+def resolve_device(name: str) -> str:
+    """`auto` becomes the first CUDA device, or the CPU where there is none.
+
+    Raises:
+        UsageError: No such device here.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device must be one that torch finds here, but got {name!r}") from error
+    return name
+
+
+def resolve_threads(threads: int) -> int:
+    """0 becomes the number of cores this process may use."""
+    if threads < 0:
+        raise UsageError(f"threads must be at least 0, but got {threads}")
+    return threads or len(os.sched_getaffinity(0))
+
+
+def resolve_workers(workers: int) -> int:
+    """-1 becomes two less than the cores this process may use, between 0 and 8."""
+    if workers < -1:
+        raise UsageError(f"workers must be at least -1, but got {workers}")
+    return max(0, min(8, len(os.sched_getaffinity(0)) - 2)) if workers == -1 else workers
+
+
+def set_up(*, device: str, threads: int, workers: int, amp: Amp) -> Compute:
+    """Resolve settings and put them in force for this process."""
+    compute = Compute(
+        device=torch.device(resolve_device(device)),
+        num_threads=resolve_threads(threads),
+        num_workers=resolve_workers(workers),
+        amp_dtype=torch.bfloat16 if amp == "bf16" else None,
+    )
+    torch.set_num_threads(compute.num_threads)
+    return compute

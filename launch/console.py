@@ -1,0 +1,95 @@
+"""What people see: results on stdout, everything else on stderr; one JSON document where it was asked for."""
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from search_spaces.strict_json import pretty
+
+_out = Console(highlight=False, soft_wrap=True)
+_log = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show(text: str) -> None:
+    """A line of a result."""
+    _out.print(text, markup=False)
+
+
+def show_json(document: object) -> None:
+    """The result as one JSON document."""
+    sys.stdout.write(pretty(document))
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table of a result; numbers are aligned to the right."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    show(title)
+    table = Table(header_style="bold")
+    for number, column in enumerate(columns):
+        cells = [row[number] for row in texts if row[number]]
+        numeric = all(cell[0].isdigit() or cell[0] in "-+." for cell in cells)
+        table.add_column(column, justify="right" if numeric and cells else "left", overflow="fold")
+    for text in texts:
+        table.add_row(*text)
+    Console(highlight=False, width=None if _out.is_terminal else 160).print(table)
+
+
+def log(text: str) -> None:
+    """A line about what is going on."""
+    _log.print(text, markup=False)
+
+
+def error(text: str) -> None:
+    """The one line of an error."""
+    _log.print(f"movinas: {text}", markup=False, style="bold red" if _log.is_terminal else None)
+
+
+class Progress:
+    """One live line with rate and time left on a terminal; a line now and then elsewhere.
+
+    Args:
+        label: What is going on.
+        total: Units of the whole work.
+        done: Units done before.
+    """
+
+    def __init__(self, label: str, *, total: int, done: int = 0) -> None:
+        self._label, self._total, self._first = label, total, done
+        self._start = self._shown = time.monotonic()
+        self._quiet_s = 0.2 if _log.is_terminal else 15.0
+
+    def update(self, done: int, text: str = "") -> None:
+        """Show that `done` units are finished, if it is time to."""
+        now = time.monotonic()
+        if now - self._shown < self._quiet_s and done < self._total:
+            return
+        self._shown = now
+        rate = (done - self._first) / max(now - self._start, 1e-9)
+        left = "" if rate <= 0 else f", {duration((self._total - done) / rate)} left"
+        line = f"{self._label} {done}/{self._total}, {rate:.2f}/s{left}  {text}".rstrip()
+        if _log.is_terminal:
+            end = "\n" if done >= self._total else "\r"
+            _log.print(line.ljust(_log.width - 1)[: _log.width - 1], markup=False, end=end)
+        else:
+            log(line)
+
+
+def duration(seconds: float) -> str:
+    """A time span for people, such as `3 min 20 s`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+
+def count(value: float) -> str:
+    """A count for people, such as `12.3 M`."""
+    for factor, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.4g} {suffix}"
+    return f"{value:.4g}"

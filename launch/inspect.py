@@ -1,0 +1,158 @@
+"""`movinas inspect`: where a run stands, and the network it favours, layer by layer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launch import console
+from launch.found import best_specs, layer_rows
+from launch.runs import options_of
+from launch.search import Options as SearchOptions
+from launch.specs import find_variant
+from results.history import read_history
+from results.run_dir import RunDir, open_run
+from results.summary import RetrainSummary, SearchSummary, summarise_retrain, summarise_search
+from search_spaces.errors import RunFolderError
+from search_spaces.space_json import read_space
+from video.manifest import load_manifest
+
+POSITIONALS = ("run",)
+BARS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Look at a run, while it goes on or after it ended.
+
+    Attributes:
+        run: Run folder.
+        json: Print one JSON document.
+    """
+
+    run: Path
+    json: bool = False
+
+
+def run(options: Options) -> int:
+    """Print the summary."""
+    folder = open_run(options.run)
+    if folder.kind == "retrain":
+        retraining = summarise_retrain(folder)
+        console.show_json(retraining.to_json()) if options.json else _show_retrain(folder, retraining)
+        return 0
+    summary = summarise_search(folder)
+    layers = current_layers(folder)
+    if options.json:
+        console.show_json({**summary.to_json(), "network": list(layers)})
+    else:
+        _show_search(folder, summary, layers)
+    return 0
+
+
+def current_layers(run: RunDir) -> Sequence[Mapping[str, str | int]]:
+    """Layers of the selected network of a finished search, or of the likeliest one so far."""
+    num_classes = load_manifest(run.path / "manifest.jsonl").num_classes
+    try:
+        return layer_rows(best_specs(run, top=1)[0].arch, num_classes=num_classes)
+    except RunFolderError:
+        policies = read_history(run.journal_path).policies
+        if not policies:
+            return []
+        variant = find_variant(options_of(run, SearchOptions).variant)
+        likeliest = read_space(run.space_path).decode(policies[-1].argmax, variant)
+        return layer_rows(likeliest.spec, num_classes=num_classes)
+
+
+def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[str, str | int]]) -> None:
+    left = "" if not summary.seconds_left else f", {console.duration(summary.seconds_left)} left"
+    console.show(
+        f"{run.path}: search {summary.status}, step {summary.steps_done} of {summary.steps_total}{left}, "
+        f"target {summary.target}"
+    )
+    rows = []
+    for name, value in (
+        ("quality", summary.quality),
+        ("reward", summary.reward),
+        ("cost_ratio", summary.cost_ratio),
+    ):
+        rows.append((name, _number(value), _sparkline([point[1] for point in summary.trends.get(name, [])])))
+    console.show_table("Mean of the last tenth of the steps, and the whole course", ("", "now", "course"), rows)
+    console.show_table(
+        "Entropy of the policy (1 undecided, 0 settled)",
+        tuple(summary.entropy),
+        [[_number(value) for value in summary.entropy.values()]] if summary.entropy else [],
+    )
+    shares = sorted(summary.time_shares.items(), key=lambda pair: -pair[1])
+    console.show_table("Share of time", [name for name, _ in shares], [[f"{share:.1%}" for _, share in shares]])
+    overhead = "unknown" if summary.overhead_share is None else f"{summary.overhead_share:.1%}"
+    console.show(
+        f"all but forward and backward passes: {overhead}; bad videos: {summary.num_bad_videos}; "
+        f"resumed {summary.num_resumes} times"
+    )
+    _show_network(summary, layers)
+    _show_best(summary)
+
+
+def _show_network(summary: SearchSummary, layers: Sequence[Mapping[str, str | int]]) -> None:
+    if summary.argmax is not None:
+        console.show(f"argmax of the policy: cost/target {summary.argmax.ratio:.3f}, {summary.argmax.fingerprint[:16]}")
+    if not layers:
+        return
+    certainty = {place.name: place for place in summary.layers}
+    columns = (*layers[0], "certainty")
+    rows = []
+    for layer in layers:
+        place = certainty.get(str(layer["part"]))
+        sure = "" if place is None else "  ".join(f"{name} {_bar(share)}" for name, share in place.certainty.items())
+        rows.append((*(f"{cell:,}" if isinstance(cell, int) else cell for cell in layer.values()), sure))
+    title = "Selected network" if summary.found is not None else "Most likely network so far"
+    console.show_table(title, columns, rows)
+
+
+def _show_best(summary: SearchSummary) -> None:
+    if not summary.best:
+        return
+    console.show_table(
+        "Best of the final comparison",
+        ("origin", "cost/target", "held-out quality", "fingerprint"),
+        [
+            (found.origin, f"{found.ratio:.3f}", _number(found.quality), found.fingerprint[:16])
+            for found in summary.best
+        ],
+    )
+    if summary.random_quality is not None:
+        console.show(f"random architectures of equal cost: mean quality {summary.random_quality:.3f}")
+
+
+def _show_retrain(run: RunDir, summary: RetrainSummary) -> None:
+    console.show(f"{run.path}: retraining {summary.status}, {summary.epochs} epochs, {summary.steps} steps")
+    console.show_table(
+        "Last epoch",
+        ("loss", "train top-1", "val top-1", "best val top-1", "best epoch"),
+        [
+            (
+                _number(summary.loss),
+                _number(summary.train_top1),
+                _number(summary.top1),
+                _number(summary.best_top1),
+                "" if summary.best_epoch is None else summary.best_epoch,
+            )
+        ],
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _bar(share: float) -> str:
+    return f"{BARS[min(7, int(8 * share))]}{share:4.0%}"
+
+
+def _sparkline(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    step = max(1, len(values) // 60)
+    means = [sum(values[at : at + step]) / len(values[at : at + step]) for at in range(0, len(values), step)]
+    low, high = min(means), max(means)
+    return "".join(BARS[min(7, int(8 * (value - low) / (high - low)))] if high > low else BARS[0] for value in means)

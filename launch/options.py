@@ -1,0 +1,108 @@
+"""Command-line options from a typed dataclass, and back: flags, YAML files, dotted overrides.
+
+A command's options are one frozen dataclass; nested dataclasses become dotted options (`--search.steps 300`), and any
+YAML file with the same names can be given with `--config`. A run folder keeps the resolved text, which reads back.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from jsonargparse import ArgumentParser
+
+from search_spaces.errors import MovinasError, UsageError
+
+T = TypeVar("T")
+
+
+def parse(
+    options: type[T],
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    positionals: Sequence[str] = (),
+    short: Mapping[str, str] | None = None,
+) -> T:
+    """Options from command-line arguments.
+
+    Args:
+        options: A dataclass whose fields are the options.
+        arguments: Without the names of program and verb.
+        prog: Program and verb, for help and errors.
+        positionals: Fields that are given without a flag; a tuple takes one or more.
+        short: Fields that have a short flag too, such as `-n`.
+
+    Raises:
+        UsageError: An unknown, missing or unreadable option.
+    """
+    parser = _parser(options, prog=prog, positionals=positionals, short=short)
+    try:
+        return _values(options, parser, parser.parse_args(list(arguments)))
+    except argparse.ArgumentError as error:
+        raise UsageError(f"{error} (see {prog} --help)") from error
+
+
+def to_yaml(options: object) -> str:
+    """The resolved options as YAML that `from_yaml` reads."""
+    parser = _parser(type(options), prog="movinas")
+    text = parser.dump(parser.parse_object(_plain(options)))
+    assert isinstance(text, str)
+    return text
+
+
+def from_yaml(options: type[T], text: str) -> T:
+    """Options from the text of `to_yaml`.
+
+    Raises:
+        UsageError: The text is no YAML, or does not hold these options.
+    """
+    parser = _parser(options, prog="movinas")
+    try:
+        return _values(options, parser, parser.parse_string(text))
+    except (argparse.ArgumentError, ValueError, TypeError, KeyError) as error:
+        if isinstance(error, MovinasError):
+            raise
+        raise UsageError(f"a configuration must hold the options of its command, but {error}") from error
+
+
+def _parser(
+    options: type[Any], *, prog: str, positionals: Sequence[str] = (), short: Mapping[str, str] | None = None
+) -> ArgumentParser:
+    short = short or {}
+    parser = ArgumentParser(
+        prog=prog, description=(options.__doc__ or "").split("\n\n", maxsplit=1)[0], exit_on_error=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these options.")
+    flags = [field.name for field in dataclasses.fields(options) if field.type in (bool, "bool")]
+    for name in positionals:
+        field = next(field for field in dataclasses.fields(options) if field.name == name)
+        several = str(field.type).startswith("tuple")
+        if several:
+            parser.add_argument(name, nargs="+", metavar=name.upper().rstrip("S"))
+        else:
+            parser.add_argument(name, type=field.type, metavar=name.upper())
+    for name, flag in short.items():
+        field = next(field for field in dataclasses.fields(options) if field.name == name)
+        parser.add_argument(flag, f"--{name}", type=field.type, default=field.default)
+    skip = {*positionals, *flags, *short}
+    parser.add_class_arguments(options, None, as_positional=False, skip=skip, fail_untyped=True)
+    for name in flags:
+        if name not in positionals:
+            parser.add_argument(f"--{name}", action="store_true")
+    return parser
+
+
+def _values(options: type[T], parser: ArgumentParser, namespace: Any) -> T:  # noqa: ANN401
+    values = parser.instantiate(namespace)
+    names = [field.name for field in dataclasses.fields(options)]  # type: ignore[arg-type]
+    given = {name: values[name] for name in names}
+    return options(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)

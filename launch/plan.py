@@ -1,0 +1,125 @@
+"""`--plan`: steps, memory, disk and time of a run, from arithmetic and a few trial steps on random clips."""
+
+import resource
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from launch import console
+from launch.compute import Compute
+from search_spaces.spec import ArchSpec, ClipGeometry
+from supernet.inputs import network_input
+from supernet.supernet import Supernet
+from supernet.video_net import VideoNet
+from video.clips import ClipBatch
+
+ADAM_COPIES = 3
+"""Weights and two moments, each 4 bytes per parameter, in a checkpoint."""
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What trial steps took.
+
+    Attributes:
+        train_s: Seconds of a forward and backward pass; `forward_s` of a forward pass.
+        peak_bytes: Of this process, or of the GPU where there is one.
+    """
+
+    train_s: float
+    forward_s: float
+    peak_bytes: int
+
+
+def try_supernet(
+    supernet: Supernet,
+    specs: list[ArchSpec],
+    *,
+    batch_size: int,
+    reward_batch_size: int,
+    clip: ClipGeometry,
+    compute: Compute,
+) -> Trial:
+    """Mean seconds per architecture over `specs`, after a step of the largest one to warm up."""
+    train, reward = _random_batch(batch_size, clip), _random_batch(reward_batch_size, clip)
+    supernet.to(compute.device)
+    times = [_step(supernet, spec, train, reward, compute) for spec in specs][1:]
+    return _mean(times, compute)
+
+
+def try_net(net: VideoNet, *, batch_size: int, clip: ClipGeometry, compute: Compute) -> Trial:
+    """Mean seconds of three steps, after one to warm up."""
+    batch = _random_batch(batch_size, clip)
+    net.to(compute.device)
+    return _mean([_step(net, None, batch, batch, compute) for _ in range(4)][1:], compute)
+
+
+def show_plan(*, steps: int, seconds: float, trial: Trial, num_params: int, journal_bytes: int, as_json: bool) -> int:
+    """Print a plan."""
+    document = {
+        "steps": steps,
+        "estimated_s": seconds,
+        "peak_memory_bytes": trial.peak_bytes,
+        "disk_bytes": KEPT_CHECKPOINTS * ADAM_COPIES * 4 * num_params + journal_bytes,
+        "params": num_params,
+    }
+    if as_json:
+        console.show_json(document)
+        return 0
+    console.show_table(
+        "Plan, from trial steps on random clips; reading videos for the first time comes on top",
+        ("steps", "time", "peak memory", "disk", "parameters"),
+        [
+            (
+                steps,
+                console.duration(seconds),
+                f"{trial.peak_bytes / 2**30:.2f} GiB",
+                f"{float(document['disk_bytes']) / 2**20:.1f} MiB",
+                f"{num_params:,}",
+            )
+        ],
+    )
+    return 0
+
+
+def _random_batch(size: int, clip: ClipGeometry) -> ClipBatch:
+    shape = (size, clip.num_frames, clip.resolution, clip.resolution, 3)
+    frames_BTHWC = torch.from_numpy(np.random.Generator(np.random.Philox(0)).integers(0, 256, shape, dtype=np.uint8))
+    return ClipBatch(
+        frames_BTHWC=frames_BTHWC, labels_B=torch.zeros(size, dtype=torch.int64), indices=tuple(range(size))
+    )
+
+
+def _step(
+    net: VideoNet | Supernet, spec: ArchSpec | None, train: ClipBatch, reward: ClipBatch, compute: Compute
+) -> tuple[float, float]:
+    start = _now(compute)
+    torch.autograd.backward(_logits(net, spec, train, compute).float().logsumexp(dim=1).mean())
+    middle = _now(compute)
+    with torch.no_grad():
+        _logits(net, spec, reward, compute)
+    return middle - start, _now(compute) - middle
+
+
+def _logits(net: VideoNet | Supernet, spec: ArchSpec | None, batch: ClipBatch, compute: Compute) -> torch.Tensor:
+    clips_BCTHW, _ = network_input(batch, compute.device)
+    with torch.autocast(compute.device.type, dtype=compute.amp_dtype, enabled=compute.amp_dtype is not None):
+        logits_BK: torch.Tensor = net(clips_BCTHW) if spec is None else net(clips_BCTHW, spec)
+    return logits_BK
+
+
+def _now(compute: Compute) -> float:
+    if compute.device.type == "cuda":
+        torch.cuda.synchronize(compute.device)
+    return time.perf_counter()
+
+
+def _mean(times: list[tuple[float, float]], compute: Compute) -> Trial:
+    train_s, forward_s = (float(value) for value in np.mean(times, axis=0))
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if compute.device.type == "cuda":
+        peak_bytes = torch.cuda.max_memory_allocated(compute.device)
+    return Trial(train_s=train_s, forward_s=forward_s, peak_bytes=peak_bytes)

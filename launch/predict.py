@@ -1,0 +1,93 @@
+"""`movinas predict`: classes of videos, from the middle clip of each or from several."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from launch import console
+from launch.clips import ClipConfig, Tally, once
+from launch.compute import Amp, set_up
+from launch.evaluate import clip_of
+from results.run_dir import open_run
+from retrain.evaluate import predict
+from retrain.model_file import load_model
+from search_spaces.errors import UsageError
+from video.decode import probe
+from video.manifest import VideoItem
+
+POSITIONALS = ("run", "videos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Classes of videos.
+
+    Attributes:
+        run: Run folder of a finished retraining.
+        videos: Video files.
+        top: How many classes to name.
+        views: Clips per video, as positions x crops, averaged.
+        clips: Reading of the videos.
+        device: auto, cpu, cuda, ...
+        threads: Of torch; 0 takes all cores.
+        workers: Processes that read clips; -1 chooses, 0 reads in this one.
+        amp: Autocast of the network.
+        json: Print one JSON document.
+    """
+
+    run: Path
+    videos: tuple[str, ...]
+    top: int = 3
+    views: str = "1x1"
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    device: str = "auto"
+    threads: int = 0
+    workers: int = -1
+    amp: Amp = "off"
+    json: bool = False
+
+
+def run(options: Options) -> int:
+    """Print the likeliest classes of each video."""
+    if options.top < 1:
+        raise UsageError(f"top must be at least 1, but got {options.top}")
+    folder = open_run(options.run, kind="retrain")
+    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    net, card = load_model(folder.model_path)
+    paths = [Path(name).resolve() for name in options.videos]
+    for path in paths:
+        probe(path)
+    items = [VideoItem(id=f"{number}", path=path, labels=(0,), split="test") for number, path in enumerate(paths)]
+    clips = ClipConfig(short_side=card.short_side, cache_bytes=0, max_bad_fraction=1.0)
+    batches = once(
+        clips.reader(items, clip_of(card), seed=0, training=False),
+        batch_size=16,
+        num_workers=compute.num_workers if len(items) > 16 else 0,
+        tally=Tally(clips, num_videos=len(items)),
+        views_text=options.views,
+    )
+    positions, _, crops = options.views.partition("x")
+    predictions = predict(
+        net.to(compute.device),
+        batches(),
+        num_videos=len(items),
+        num_classes=len(card.class_names),
+        num_views=int(positions) * int(crops),
+        device=compute.device,
+        amp_dtype=compute.amp_dtype,
+    )
+    documents = []
+    for name, chances_K, failed in zip(options.videos, predictions.probabilities_NK, predictions.failed_N, strict=True):
+        order = np.argsort(-chances_K, kind="stable")[: options.top]
+        classes = [{"class": card.class_names[k], "probability": float(chances_K[k])} for k in order]
+        documents.append({"video": name, "failed": bool(failed), "classes": [] if failed else classes})
+    if options.json:
+        console.show_json(documents)
+        return 0
+    for name, document in zip(options.videos, documents, strict=True):
+        found = document["classes"]
+        assert isinstance(found, list)
+        text = ", ".join(f"{entry['class']} {entry['probability']:.3f}" for entry in found)
+        console.show(f"{name}: {text or 'cannot be decoded'}")
+    return 0

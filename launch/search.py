@@ -1,0 +1,335 @@
+"""`movinas search`: find a network at a cost target; and what `resume` runs again."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from launch import console
+from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, videos_of
+from launch.compute import Amp, Compute, resolve_device, resolve_threads, resolve_workers, set_up
+from launch.found import best_specs
+from launch.options import to_yaml
+from launch.plan import show_plan, try_supernet
+from launch.report import write_report
+from launch.specs import find_variant
+from nas.loop import SearchConfig, run_search
+from nas.problem import Problem
+from nas.select import random_baseline
+from results.checkpoint import load_newest
+from results.records import ResultRecord, StartRecord, StepRecord
+from results.run_dir import RunDir, create_run, environment, lock
+from results.stopwatch import Stopwatch
+from results.telemetry import Telemetry
+from search_spaces.errors import UsageError
+from search_spaces.movinet import find_space
+from search_spaces.randomness import derive_seed, generator
+from search_spaces.space_json import read_space, space_document
+from search_spaces.spec import ClipGeometry
+from search_spaces.spec_json import write_spec
+from search_spaces.strict_json import pretty
+from search_spaces.target import parse_target
+from supernet.evaluator import SupernetEvaluator, WeightConfig
+from supernet.supernet import Supernet
+from video.clips import ClipBatch, ClipReader, SampleKey, View, read_batches
+from video.manifest import load_manifest
+
+NUM_TRIALS = 5
+"""Random architectures that `--plan` times."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Search a space for a network at a cost target, on your own videos.
+
+    Attributes:
+        space: a2, nano, or a JSON file.
+        data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
+        target: Cost to land on, such as macs=12M/clip.
+        out: Run folder to make.
+        variant: base, or a JSON file.
+        proxy: Clips of the search where they differ from the space's, such as frames=16,resolution=112; costs stay
+            those of the space.
+        held_out: Share of the training videos that rewards come from, in (0, 1).
+        compare_clips: Held-out clips, at most, of the final comparison.
+        search: Steps, reward, controller, warm-up, selection.
+        weights: Training of the shared weights.
+        clips: Reading of the videos.
+        seed: Of everything that is drawn.
+        device: auto, cpu, cuda, ...
+        threads: Of torch; 0 takes all cores.
+        workers: Processes that read clips; -1 chooses, 0 reads in this one.
+        amp: Autocast of the network.
+        plan: Print steps, memory, disk and an estimate of time, and stop.
+        json: Print one JSON document at the end.
+    """
+
+    space: str
+    data: Path
+    target: str
+    out: Path
+    variant: str = "base"
+    proxy: str | None = None
+    held_out: float = 0.3
+    compare_clips: int = 512
+    search: SearchConfig = field(default_factory=SearchConfig)
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+    workers: int = -1
+    amp: Amp = "off"
+    plan: bool = False
+    json: bool = False
+
+
+def run(options: Options) -> int:
+    """Search and say what was found."""
+    if options.plan:
+        return _plan(options, _check(options))
+    folder, result = search(options)
+    show_result(folder, result, as_json=options.json)
+    return 0
+
+
+def search(options: Options) -> tuple[RunDir, ResultRecord]:
+    """Check everything, make the run folder, and search."""
+    problem = _check(options)
+    resolved = replace(
+        options,
+        data=options.data.resolve(),
+        device=resolve_device(options.device),
+        threads=resolve_threads(options.threads),
+        workers=resolve_workers(options.workers),
+    )
+    folder = create_run(
+        options.out,
+        kind="search",
+        files={
+            "config.yaml": to_yaml(resolved),
+            "env.json": pretty({**environment(), "threads": resolved.threads}),
+            "space.json": pretty(space_document(problem.space)),
+            "manifest.jsonl": manifest_text(load_manifest(options.data)),
+        },
+    )
+    with lock(folder):
+        return folder, execute(folder, resolved)
+
+
+def execute(run: RunDir, options: Options) -> ResultRecord:
+    """Search in a run folder whose lock the caller holds, from its newest checkpoint on."""
+    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    problem = problem_of(run, options)
+    telemetry, stopwatch = Telemetry(run.telemetry_path), Stopwatch()
+    checkpoint = load_newest(run.checkpoints_path)
+    telemetry.append("resume" if checkpoint else "start", environment={**environment(), "threads": compute.num_threads})
+    evaluator, start = _prepare(run, options, problem, compute, telemetry=telemetry, stopwatch=stopwatch)
+    progress = console.Progress("search", total=options.search.steps, done=checkpoint.number if checkpoint else 0)
+    result = None
+    for record in run_search(
+        problem, options.search, evaluator, start=start, run=run, checkpoint=checkpoint, stopwatch=stopwatch
+    ):
+        if isinstance(record, StepRecord):
+            progress.update(record.step + 1, _progress_text(record))
+        elif isinstance(record, ResultRecord):
+            result = record
+    assert result is not None
+    finish(run, options)
+    telemetry.append("end")
+    return result
+
+
+def finish(run: RunDir, options: Options) -> None:
+    """Write what is derived from a finished journal: the found spec and the report; again, if need be."""
+    for spec_file in best_specs(run, top=1, variant=find_variant(options.variant)):
+        write_spec(spec_file, run.specs_path)
+    write_report(run)
+
+
+def problem_of(run: RunDir, options: Options) -> Problem:
+    """The problem of a run folder, from the copies it keeps."""
+    return Problem(
+        space=read_space(run.space_path),
+        variant=find_variant(options.variant),
+        target=parse_target(options.target),
+        num_classes=load_manifest(run.path / "manifest.jsonl").num_classes,
+        seed=options.seed,
+    )
+
+
+def clip_geometry(options: Options, geometry: ClipGeometry) -> ClipGeometry:
+    """The clips of the search: those of the space, changed by `proxy`.
+
+    Raises:
+        UsageError: Not written as frames=16,resolution=112,rate_fps=5.
+    """
+    for part in (options.proxy or "").split(",") if options.proxy else []:
+        name, _, text = part.partition("=")
+        try:
+            if name == "frames":
+                geometry = replace(geometry, num_frames=int(text))
+            elif name == "resolution":
+                geometry = replace(geometry, resolution=int(text))
+            elif name == "rate_fps":
+                geometry = replace(geometry, rate_fps=float(text))
+            else:
+                raise ValueError(f"unknown name {name!r}")
+        except ValueError as error:
+            raise UsageError(
+                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {options.proxy!r}: {error}"
+            ) from error
+    return geometry
+
+
+def _check(options: Options) -> Problem:
+    """Everything that can be wrong before the first step, and nothing written."""
+    if not 0 < options.held_out < 1 or options.compare_clips < 2:
+        raise UsageError(
+            f"held_out must be in (0, 1) and compare_clips at least 2, but got {options.held_out} and "
+            f"{options.compare_clips}"
+        )
+    space = find_space(options.space)
+    target, variant = parse_target(options.target), find_variant(options.variant)
+    clip_geometry(options, space.clip)
+    manifest = load_manifest(options.data)
+    items = videos_of(manifest, "train", path=options.data)
+    hold_out(items, fraction=options.held_out, seed=options.seed)
+    problem = Problem(space=space, variant=variant, target=target, num_classes=manifest.num_classes, seed=options.seed)
+    problem.check_feasible()
+    random_baseline(problem, options.search.selection)
+    return problem
+
+
+def _prepare(
+    run: RunDir,
+    options: Options,
+    problem: Problem,
+    compute: Compute,
+    *,
+    telemetry: Telemetry,
+    stopwatch: Stopwatch,
+) -> tuple[SupernetEvaluator, StartRecord]:
+    manifest = load_manifest(run.path / "manifest.jsonl")
+    items = videos_of(manifest, "train", path=options.data)
+    kept, held = hold_out(items, fraction=options.held_out, seed=options.seed)
+    geometry = clip_geometry(options, problem.space.clip)
+    train_reader = options.clips.reader(kept, geometry, seed=options.seed, training=True)
+    held_reader = options.clips.reader(held, geometry, seed=options.seed, training=True)
+    tally = Tally(options.clips, num_videos=len(items), telemetry=telemetry)
+    supernet = Supernet(
+        problem.space,
+        problem.variant,
+        num_classes=problem.num_classes,
+        seed=derive_seed(options.seed, "supernet"),
+        rezero=options.weights.rezero_init,
+    ).to(compute.device)
+    evaluator = SupernetEvaluator(
+        supernet,
+        options.weights,
+        num_steps=options.search.steps,
+        train_batches=endless(
+            train_reader,
+            seed=options.seed,
+            purpose="train",
+            batch_size=options.weights.batch_size,
+            num_workers=compute.num_workers,
+            tally=tally,
+        ),
+        reward_batches=endless(
+            held_reader,
+            seed=options.seed,
+            purpose="reward",
+            batch_size=options.weights.reward_batch_size,
+            num_workers=compute.num_workers,
+            tally=tally,
+            centre=True,
+        ),
+        compare_batches=_compare_batches(held_reader, options, compute, tally),
+        stopwatch=stopwatch,
+        amp_dtype=compute.amp_dtype,
+    )
+    start = StartRecord(
+        space=problem.space.name,
+        space_hash=problem.space.hash,
+        target=problem.target.text,
+        target_cost=problem.target.value,
+        steps=options.search.steps,
+        seed=options.seed,
+        decisions={decision.name: decision.choices for decision in problem.space.decisions},
+        class_names=manifest.class_names,
+        num_train_videos=len(kept),
+        num_heldout_videos=len(held),
+    )
+    return evaluator, start
+
+
+def _compare_batches(
+    reader: ClipReader, options: Options, compute: Compute, tally: Tally
+) -> Callable[[], Iterator[ClipBatch]]:
+    """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor."""
+    order = np.argsort([derive_seed(options.seed, "compare", item.id) for item in reader.items], kind="stable")
+    chosen = order[: options.compare_clips]
+    num_batches = max(1, round(len(chosen) / options.weights.reward_batch_size))
+    batches = [
+        [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)
+    ]
+    return lambda: tally.counted(read_batches(reader, batches, num_workers=compute.num_workers))
+
+
+def _plan(options: Options, problem: Problem) -> int:
+    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    space, config, weights = problem.space, options.search, options.weights
+    rng = generator(options.seed, "plan")
+    supernet = Supernet(space, problem.variant, num_classes=problem.num_classes)
+    specs = [space.decode(space.sample(rng), problem.variant).spec for _ in range(NUM_TRIALS)]
+    trial = try_supernet(
+        supernet,
+        [space.largest_widths(), *specs],
+        batch_size=weights.batch_size,
+        reward_batch_size=weights.reward_batch_size,
+        clip=clip_geometry(options, space.clip),
+        compute=compute,
+    )
+    num_compared = 1 + config.selection.num_policy + config.selection.num_random
+    seconds = config.steps * config.architectures_per_step * (trial.train_s + trial.forward_s)
+    seconds += num_compared * trial.forward_s * options.compare_clips / weights.reward_batch_size
+    return show_plan(
+        steps=config.steps,
+        seconds=seconds,
+        trial=trial,
+        num_params=sum(parameter.numel() for parameter in supernet.parameters()),
+        journal_bytes=config.steps * config.architectures_per_step * 64 * len(space.decisions),
+        as_json=options.json,
+    )
+
+
+def _progress_text(record: StepRecord) -> str:
+    quality = float(np.mean([trial.quality for trial in record.trials]))
+    ratio = float(np.mean([trial.ratio for trial in record.trials]))
+    return (
+        f"loss {record.train_loss:.3f}  quality {quality:.3f}  cost/target {ratio:.3f}  "
+        f"argmax {record.argmax_ratio:.3f}"
+    )
+
+
+def show_result(run: RunDir, result: ResultRecord, *, as_json: bool) -> None:
+    """Print what a search found, beside random architectures of equal cost."""
+    spec_path = run.specs_path / f"{result.found}.json"
+    if as_json:
+        console.show_json(
+            {"run": str(run.path), "spec": str(spec_path), "report": str(run.report_path), **asdict(result)}
+        )
+        return
+    console.show_table(
+        "Held-out quality of the supernet's networks, at the target's cost",
+        ("", "cost/target", "quality", "fingerprint"),
+        [
+            ("selected", f"{result.found_ratio:.3f}", f"{result.found_quality:.3f}", result.found[:16]),
+            ("argmax of the policy", f"{result.argmax_ratio:.3f}", "", result.argmax_fingerprint[:16]),
+            (f"random, mean of {result.num_random}", "", f"{result.random_quality_mean:.3f}", ""),
+            (f"random, best of {result.num_random}", "", f"{result.random_quality_best:.3f}", ""),
+        ],
+    )
+    console.show(f"spec    {spec_path}\nrun     {run.path}\nreport  {run.report_path}")

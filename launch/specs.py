@@ -1,0 +1,44 @@
+"""Names on the command line, as the things they stand for."""
+
+import difflib
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from search_spaces.errors import DocumentError, SpecError
+from search_spaces.published import PREFIX, published
+from search_spaces.spec_json import SpecFile, make_spec_file, read_spec, spec_error
+from search_spaces.strict_json import canonical, load
+from search_spaces.variant import VARIANTS, Variant
+
+
+def find_spec(name: str) -> SpecFile:
+    """The spec of a file, or of `published:A0` to `published:A5`.
+
+    Raises:
+        SpecError: Unknown, unreadable, or not what a spec must be.
+    """
+    if name.startswith(PREFIX):
+        return make_spec_file(published(name.removeprefix(PREFIX)), Variant())
+    return read_spec(Path(name))
+
+
+def find_variant(name: str) -> Variant:
+    """The variant of a name, or of a JSON file with its switches.
+
+    Raises:
+        SpecError: Unknown, unreadable, or with an unknown switch or value.
+    """
+    if name in VARIANTS:
+        return VARIANTS[name]
+    if not name.endswith(".json"):
+        close = difflib.get_close_matches(name, VARIANTS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise SpecError(f"a variant must be one of {', '.join(VARIANTS)} or a JSON file, but got {name!r}{hint}")
+    path = Path(name)
+    try:
+        return TypeAdapter(Variant).validate_json(canonical(load(path)))
+    except DocumentError as error:
+        raise SpecError(error.message, path=path) from error
+    except ValidationError as error:
+        raise spec_error(error, path=path) from error

@@ -1,0 +1,43 @@
+"""Fixtures that more than one package's tests use: small data sets and runs, made once per session."""
+
+from pathlib import Path
+
+import pytest
+from program import SEARCH, TARGET
+
+from launch.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _caches_stay_here(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def motion_manifest(tmp_path_factory) -> Path:
+    """A manifest of 80 generated videos, 10 of each motion."""
+    folder = tmp_path_factory.mktemp("motion")
+    assert main(["data", "synth", str(folder / "videos"), "--videos_per_class=10", "--size=48", "--json"]) == 0
+    assert main(["data", "index", str(folder / "videos"), str(folder / "manifest.jsonl"), "--json"]) == 0
+    return folder / "manifest.jsonl"
+
+
+@pytest.fixture(scope="session")
+def search_run(tmp_path_factory, motion_manifest) -> Path:
+    """The folder of a finished search."""
+    out = tmp_path_factory.mktemp("search") / "run"
+    assert (
+        main(["search", "--space=nano", f"--data={motion_manifest}", f"--target={TARGET}", f"--out={out}", *SEARCH])
+        == 0
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
+def retrain_run(tmp_path_factory, motion_manifest, search_run) -> Path:
+    """The folder of a finished retraining of what the search found."""
+    out = tmp_path_factory.mktemp("retrain") / "run"
+    spec = next((search_run / "specs").iterdir())
+    options = ["--recipe.epochs=2", "--recipe.batch_size=8", "--recipe.test_frames=6", "--threads=1", "--workers=0"]
+    assert main(["retrain", str(spec), f"--data={motion_manifest}", f"--out={out}", *options]) == 0
+    return out

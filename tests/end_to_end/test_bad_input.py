@@ -1,0 +1,298 @@
+"""Whatever comes from outside is checked where it enters: one clear line, exit 2 or 3, nothing damaged."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from program import SEARCH, TARGET, call
+
+from results.run_dir import lock, open_run
+from search_spaces.movinet import NANO
+from search_spaces.randomness import generator
+from search_spaces.spec_json import make_spec_file, write_spec
+from search_spaces.variant import Variant
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Name and content hash of every file."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def refused(capsys, *arguments, code=2) -> str:
+    """The one line of a refusal."""
+    found, out, err = call(capsys, *arguments)
+    lines = [line for line in err.splitlines() if not line.startswith("check ")]
+    assert found == code, err
+    assert out == ""
+    assert len(lines) == 1, err
+    assert "Traceback" not in err
+    return lines[0]
+
+
+def search(manifest, out, target=TARGET, space="nano"):
+    return ["search", f"--space={space}", f"--data={manifest}", f"--target={target}", f"--out={out}", *SEARCH]
+
+
+@pytest.fixture
+def manifest(motion_manifest, tmp_path) -> Path:
+    """A copy that a test may damage."""
+    shutil.copytree(motion_manifest.parent, tmp_path / "data")
+    return tmp_path / "data" / "manifest.jsonl"
+
+
+@pytest.fixture
+def spec(tmp_path) -> Path:
+    candidate = NANO.decode(NANO.sample(generator(0, "test")), Variant())
+    return write_spec(make_spec_file(candidate.spec, Variant(), genotype=candidate.genotype), tmp_path / "specs")
+
+
+def test_a_missing_manifest(capsys, tmp_path):
+    line = refused(capsys, *search(tmp_path / "no.jsonl", tmp_path / "run"))
+    assert f"{tmp_path}/no.jsonl: " in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda lines: [], "manifest.jsonl"),
+        (lambda lines: [lines[0], "{not json", *lines[1:]], "manifest.jsonl:2: "),
+        (
+            lambda lines: [
+                lines[0].replace('"schema": 1', '"schema": 9').replace('"schema":1', '"schema":9'),
+                *lines[1:],
+            ],
+            "schema",
+        ),
+        (lambda lines: [*lines, lines[-1]], f"manifest.jsonl:{82}: "),
+    ],
+)
+def test_an_unreadable_manifest(capsys, manifest, tmp_path, damage, message):
+    manifest.write_text("".join(line + "\n" for line in damage(manifest.read_text().splitlines())))
+    before = tree(manifest.parent)
+    assert message in refused(capsys, *search(manifest, tmp_path / "run"))
+    assert tree(manifest.parent) == before
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_video_that_is_no_video(capsys, manifest, tmp_path):
+    for path in sorted((manifest.parent / "videos" / "zoom_in").iterdir())[:4]:
+        path.write_text("no video")
+    line = refused(capsys, *search(manifest, tmp_path / "run"))
+    assert "at most 1.00% of" in line
+    assert "zoom_in" in line
+
+
+def test_a_bad_video_below_the_limit_is_replaced_and_counted(capsys, manifest, tmp_path):
+    train = [json.loads(line) for line in manifest.read_text().splitlines()[1:] if '"train"' in line]
+    (manifest.parent / train[0]["path"]).write_text("no video")
+    code, _, err = call(capsys, *search(manifest, tmp_path / "run"), "--clips.max_bad_fraction=0.05")
+    assert code == 0, err
+    code, out, _ = call(capsys, "inspect", tmp_path / "run", "--json")
+    assert json.loads(out)["num_bad_videos"] <= 1
+
+
+def test_an_empty_class(capsys, manifest, tmp_path):
+    (manifest.parent / "videos" / "zoom_sideways").mkdir()
+    line = refused(capsys, "data", "index", manifest.parent / "videos", tmp_path / "new.jsonl")
+    assert "zoom_sideways" in line
+    assert not (tmp_path / "new.jsonl").exists()
+
+
+def test_an_existing_manifest_is_not_overwritten(capsys, manifest):
+    before = tree(manifest.parent)
+    refused(capsys, "data", "index", manifest.parent / "videos", manifest)
+    assert tree(manifest.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text.replace('"schema": 1', '"schema": 2'), "schema: must be 1, but got 2"),
+        (lambda text: text.replace('"dense_width"', '"dense_with"'), "arch.dense_with: must be a known field"),
+        (
+            lambda text: text.replace('"stem_width": 8', '"stem_width": 8, "stem_width": 8'),
+            "'stem_width' more than once",
+        ),
+        (
+            lambda text: text.replace('"stem_width": 8', '"stem_width": 0'),
+            "arch.stem_width: must be in [1, 16384], but got 0",
+        ),
+        (lambda text: text.replace('"rate_fps": 8.0', '"rate_fps": NaN'), "a number must be finite, but got NaN"),
+        (lambda text: text.replace('"stem_width": 8', f'"stem_width": {"[" * 100_000}'), "must nest at most 32 deep"),
+        (
+            lambda text: text.replace('"stem_width": 8', '"stem_width": 16'),
+            "fingerprint: must be that of arch and variant",
+        ),
+        (lambda text: text[: len(text) // 2], "a document must be JSON"),
+        (lambda text: "x" * (1 << 21), "a document must have at most"),
+    ],
+)
+def test_a_spec_that_is_none(capsys, spec, tmp_path, motion_manifest, damage, message):
+    spec.write_text(damage(spec.read_text()))
+    before = tree(tmp_path)
+    for command in (["cost", spec], ["retrain", spec, f"--data={motion_manifest}", f"--out={tmp_path / 'run'}"]):
+        line = refused(capsys, *command)
+        assert message in line
+        assert str(spec) in line
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("target", ["12500000", "macs=12500000", "macs=12M/hour", "flops=1G/clip", "macs=0/clip"])
+def test_a_target_without_a_unit(capsys, motion_manifest, tmp_path, target):
+    line = refused(capsys, *search(motion_manifest, tmp_path / "run", target=target))
+    assert "a target" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("target", ["macs=1M/clip", "macs=1G/clip", "params=10"])
+def test_a_target_the_space_cannot_meet(capsys, motion_manifest, tmp_path, target):
+    line = refused(capsys, *search(motion_manifest, tmp_path / "run", target=target), code=3)
+    assert all(word in line for word in ("target must lie within space nano", "min", "median", "max", target))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_exists(capsys, motion_manifest, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("precious")
+    before = tree(tmp_path)
+    assert "must not exist yet" in refused(capsys, *search(motion_manifest, tmp_path / "run"))
+    assert tree(tmp_path) == before
+
+
+def test_a_run_folder_in_use(capsys, search_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(search_run, run)
+    before = tree(run)
+    program = (
+        "import sys, pathlib; from results.run_dir import lock, open_run\n"
+        f"with lock(open_run(pathlib.Path({str(run)!r}))): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    )
+    assert holder.stdout.readline() == b"held\n"
+    assert f"must not be in use, but process {holder.pid} holds it" in refused(capsys, "resume", run)
+    holder.communicate()
+    assert tree(run) == before
+    with lock(open_run(run)):
+        pass
+
+
+def test_no_run_folder(capsys, tmp_path, search_run, retrain_run):
+    for verb in ("resume", "inspect", "report"):
+        assert "must be a run folder, but got nothing there" in refused(capsys, verb, tmp_path / "no")
+    assert "must be a search run, but got a retrain run" in refused(capsys, "export", retrain_run, "--out", tmp_path)
+    assert "must be a retrain run, but got a search run" in refused(
+        capsys, "evaluate", search_run, "--data", tmp_path / "m.jsonl"
+    )
+
+
+def test_corrupt_checkpoints(capsys, search_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(search_run, run)
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    for blob in (run / "checkpoints").glob("step_*/*"):
+        blob.write_bytes(b"broken")
+    found, out, err = call(capsys, "resume", run)
+    assert found == 2
+    assert out == ""
+    assert "checkpoints" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert (run / "journal.jsonl").read_bytes() == b"".join(lines[:-1])
+
+
+def test_a_corrupt_journal(capsys, search_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(search_run, run)
+    data = bytearray((run / "journal.jsonl").read_bytes())
+    data[data.index(b"train_loss") + 14] ^= 1
+    (run / "journal.jsonl").write_bytes(data)
+    before = tree(run)
+    for verb in ("inspect", "report", "resume"):
+        line = refused(capsys, verb, run)
+        assert "journal.jsonl:2: " in line
+    assert tree(run) == before
+
+
+def test_a_corrupt_configuration(capsys, search_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(search_run, run)
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    (run / "config.yaml").write_text("space: [")
+    assert "must hold a readable configuration" in refused(capsys, "resume", run)
+
+
+def test_an_unfinished_search_cannot_be_exported(capsys, search_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(search_run, run)
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    assert "must be a finished search" in refused(capsys, "export", run, "--out", tmp_path / "specs")
+
+
+def test_other_classes(capsys, retrain_run, search_run, manifest, tmp_path):
+    shutil.rmtree(manifest.parent / "videos" / "zoom_in")
+    manifest.unlink()
+    assert call(capsys, "data", "index", manifest.parent / "videos", manifest)[0] == 0
+    assert "must have the classes of the network" in refused(capsys, "evaluate", retrain_run, "--data", manifest)
+    spec = next((search_run / "specs").iterdir())
+    line = refused(
+        capsys, "retrain", spec, "--data", manifest, f"--out={tmp_path / 'r'}", "--init", f"supernet:{search_run}"
+    )
+    assert "a supernet must have been trained on the classes at hand" in line
+    assert not (tmp_path / "r").exists()
+
+
+def test_starts_that_are_none(capsys, retrain_run, motion_manifest, tmp_path, search_run):
+    spec = next((search_run / "specs").iterdir())
+    weights = retrain_run / "model" / "model.safetensors"
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(weights.read_bytes()[:1000])
+    for init, message in (
+        ("weights", "init must be scratch, supernet:RUN or weights:FILE"),
+        (f"weights:{tmp_path / 'no'}", "must be a readable file"),
+        (f"weights:{broken}", "weights must be safetensors"),
+        (f"supernet:{tmp_path / 'no'}", "must be a run folder"),
+    ):
+        line = refused(capsys, "retrain", spec, f"--data={motion_manifest}", f"--out={tmp_path / 'r'}", "--init", init)
+        assert message in line
+    line = refused(
+        capsys,
+        "retrain",
+        "published:A0",
+        f"--data={motion_manifest}",
+        f"--out={tmp_path / 'r'}",
+        "--init",
+        f"weights:{weights}",
+    )
+    assert "weights must fit the network" in line
+
+
+def test_a_video_to_predict_that_is_none(capsys, retrain_run, tmp_path):
+    (tmp_path / "x.mp4").write_text("no video")
+    assert "x.mp4" in refused(capsys, "predict", retrain_run, tmp_path / "x.mp4")
+
+
+def test_settings_of_a_search(capsys, motion_manifest, tmp_path):
+    for option, message in (
+        ("--proxy=frames", "proxy must be written as"),
+        ("--proxy=size=3", "proxy must be written as"),
+        ("--held_out=1.5", "held_out must be in (0, 1)"),
+        ("--search.beta=0.3", "beta must be negative"),
+        ("--search.warmup.op_fraction=0.5", "warm-up must end before the policy learns"),
+        ("--variant=bass", "did you mean base?"),
+    ):
+        assert message in refused(capsys, *search(motion_manifest, tmp_path / "run"), option)
+    assert "did you mean nano?" in refused(capsys, *search(motion_manifest, tmp_path / "run", space="nanu"))
+    assert not (tmp_path / "run").exists()

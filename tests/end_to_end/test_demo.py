@@ -1,0 +1,26 @@
+"""The demo, with too little of everything to learn much."""
+
+from pathlib import Path
+
+import pytest
+from program import call, call_json
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_whole_path_ends_in_what_it_promises(capsys):
+    document = call_json(capsys, "demo", "--quick", "--threads=1")
+    assert {"target", "found", "random", "chance", "run", "report"} <= set(document)
+    assert {"fingerprint", "macs", "ratio", "top1"} <= set(document["found"])
+    assert {"fingerprint", "macs", "top1"} <= set(document["random"])
+    assert abs(document["found"]["ratio"] - 1) <= 0.05
+    assert document["chance"] == 1 / 8
+    assert Path(document["report"]).stat().st_size > 1e6
+    assert Path(document["run"], "journal.jsonl").exists()
+
+    code, _, err = call(capsys, "demo", "--quick", "--out", "runs/demo")
+    assert code == 2
+    assert "must not exist yet" in err

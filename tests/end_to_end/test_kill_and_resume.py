@@ -1,0 +1,127 @@
+"""A search killed at any moment and resumed ends in the same bytes as one left alone."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from program import TARGET
+
+STEPS = 24
+OPTIONS = (
+    f"--space=nano --target={TARGET} --threads=1 --workers=0 --device=cpu --proxy=frames=4,resolution=32 "
+    f"--search.steps={STEPS} --search.checkpoint_every=4 --search.selection.num_policy=3 "
+    "--search.selection.num_random=3 --weights.batch_size=4 --weights.reward_batch_size=4"
+).split()
+
+
+def start(*arguments) -> subprocess.Popen:
+    command = [sys.executable, "-m", "launch", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def search(manifest, out) -> subprocess.Popen:
+    return start("search", f"--data={manifest}", f"--out={out}", *OPTIONS)
+
+
+def resume(run) -> None:
+    process = start("resume", run)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+
+
+def final_bytes(run: Path) -> dict[str, bytes]:
+    """Journal, and every file of the newest checkpoint."""
+    newest = sorted((run / "checkpoints").glob("step_*"))[-1]
+    assert newest.name == f"step_{STEPS:08}"
+    files = {path.name: path.read_bytes() for path in sorted(newest.iterdir())}
+    return {"journal": (run / "journal.jsonl").read_bytes(), **files}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, motion_manifest):
+    """A search left alone, and the seconds from its first record to its end."""
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    process = search(motion_manifest, run)
+    wait_for_journal(process, run)
+    begin = time.monotonic()
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+    return run, time.monotonic() - begin
+
+
+def wait_for_journal(process, run) -> None:
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if (run / "journal.jsonl").exists():
+            return
+        time.sleep(0.005)
+    raise AssertionError(f"no run folder: {process.communicate()}")
+
+
+def test_same_seed_same_journal_and_weights(undisturbed, motion_manifest, tmp_path):
+    process = search(motion_manifest, tmp_path / "run")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+    assert final_bytes(tmp_path / "run") == final_bytes(undisturbed[0])
+
+
+@pytest.mark.parametrize("number", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 10))])
+def test_sigkill_at_a_random_moment(undisturbed, motion_manifest, tmp_path, number):
+    reference, duration_s = undisturbed
+    run = tmp_path / "run"
+    process = search(motion_manifest, run)
+    wait_for_journal(process, run)
+    time.sleep(random.Random(number).uniform(0, duration_s))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    resume(run)
+    assert final_bytes(run) == final_bytes(reference)
+    assert (run / "report.html").exists()
+    assert list((run / "specs").iterdir())
+
+
+def test_an_interrupt_is_exit_130_and_resumable(undisturbed, motion_manifest, tmp_path):
+    run = tmp_path / "run"
+    process = search(motion_manifest, run)
+    wait_for_journal(process, run)
+    while (run / "journal.jsonl").stat().st_size == 0:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "movinas: interrupted; a run goes on with: movinas resume RUN"
+    assert "Traceback" not in err
+    resume(run)
+    assert final_bytes(run) == final_bytes(undisturbed[0])
+
+
+def test_a_corrupt_checkpoint_is_set_aside_and_the_one_before_used(undisturbed, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed[0], run)
+    (run / "journal.jsonl").write_bytes(b"".join((run / "journal.jsonl").read_bytes().splitlines(keepends=True)[:-1]))
+    weights = sorted((run / "checkpoints").glob("step_*/supernet.safetensors"))[-1]
+    damaged = bytearray(weights.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    weights.write_bytes(damaged)
+    resume(run)
+    assert final_bytes(run) == final_bytes(undisturbed[0])
+    assert list((run / "checkpoints").glob("bad-*"))
+
+
+def test_telemetry_tells_of_the_resume(undisturbed, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(undisturbed[0], run)
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(b"".join(lines[:-2]))
+    resume(run)
+    kinds = [json.loads(line)["kind"] for line in (run / "telemetry.jsonl").read_text().splitlines()]
+    assert kinds.count("start") == 1
+    assert kinds.count("resume") == 1

@@ -1,0 +1,105 @@
+"""Options from arguments and files, and back."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from launch.options import from_yaml, parse, to_yaml
+from search_spaces.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    """Inner options.
+
+    Attributes:
+        rate: A rate.
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self):
+        if self.rate <= 0:
+            raise UsageError(f"rate must be positive, but got {self.rate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Outer options.
+
+    Attributes:
+        files: Files.
+        out: A folder.
+        num: How many.
+        inner: Nested.
+        json: A flag.
+    """
+
+    files: tuple[str, ...]
+    out: Path
+    num: int = 3
+    inner: Inner = field(default_factory=Inner)
+    json: bool = False
+
+
+def read(*arguments):
+    return parse(Options, arguments, prog="movinas test", positionals=("files",), short={"num": "-n"})
+
+
+def test_arguments_become_typed_values():
+    options = read("a", "b", "--out", "folder", "-n", "7", "--inner.rate=0.25", "--json")
+    assert options == Options(files=("a", "b"), out=Path("folder"), num=7, inner=Inner(rate=0.25), json=True)
+
+
+def test_defaults_hold_where_nothing_is_given():
+    assert read("a", "--out=x") == Options(files=("a",), out=Path("x"))
+
+
+def test_a_file_gives_options_and_arguments_override_it(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("num: 9\ninner:\n  rate: 2.0\n")
+    options = read("a", "--out=x", f"--config={config}", "--inner.rate=3")
+    assert (options.num, options.inner.rate) == (9, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a", "--out=x", "--nums=3"], "unrecognized arguments: --nums=3"),
+        (["a", "--out=x", "--num=three"], "Expected a <class 'int'>. Got value: three"),
+        (["a"], "arguments are required: out"),
+        (["a", "--out=x", "--inner.rate=-1"], "rate must be positive, but got -1.0"),
+        (["--out=x"], "arguments are required: files|FILE"),
+    ],
+)
+def test_what_is_wrong_is_one_line(arguments, message):
+    with pytest.raises(UsageError) as caught:
+        read(*arguments)
+    assert "\n" not in str(caught.value)
+    assert any(part in str(caught.value) for part in message.split("|"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Options that a run keeps."""
+
+    spec: str
+    out: Path
+    limit: int | None = None
+    rate: float = 1e-8
+    inner: Inner = field(default_factory=Inner)
+    json: bool = False
+
+
+def test_yaml_round_trip():
+    kept = Kept(spec="published:A0", out=Path("/x y/ü"), rate=1 / 3, inner=Inner(rate=7.25), json=True)
+    assert from_yaml(Kept, to_yaml(kept)) == kept
+
+
+@pytest.mark.parametrize(
+    "text", ["spec: [", "spec: a\nout: b\nunknown: 1\n", "out: b\n", "- 1\n", "spec: a\nout: b\nlimit: x\n"]
+)
+def test_yaml_that_is_not_these_options(text):
+    with pytest.raises(UsageError, match="a configuration must hold the options of its command"):
+        from_yaml(Kept, text)
