@@ -184,5 +184,5 @@ def test_the_initial_weight_of_the_branches_is_the_published_zero_unless_given()
         spec = NANO.decode(NANO.sample(generator(0, "rezero")), Variant()).spec
         net = VideoNet(spec, Variant(), num_classes=3, **options)
         for network in (supernet, net):
-            scalars = [float(value) for name, value in network.named_parameters() if name.endswith("rezero")]
+            scalars = [value.item() for name, value in network.state_dict().items() if name.endswith("rezero")]
             assert set(scalars) == {rezero or 0.0}
