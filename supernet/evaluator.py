@@ -91,7 +91,7 @@ class SupernetEvaluator:
         self._device = next(supernet.parameters()).device
         self._train_stream = _Stream(train_batches, stopwatch)
         self._reward_stream = _Stream(reward_batches, stopwatch)
-        self._compare_batches = compare_batches
+        self._compare_batches, self._stopwatch = compare_batches, stopwatch
         self._amp_dtype = amp_dtype
         self._optimizer = torch.optim.AdamW(
             weight_decay_groups(supernet, weight_decay=config.weight_decay), lr=config.learning_rate
@@ -134,7 +134,7 @@ class SupernetEvaluator:
         """Top-1 accuracy of each candidate over the same held-out clips."""
         for candidate in candidates:
             correct = num_clips = 0
-            for batch in self._compare_batches():
+            for batch in self._waited_for(self._compare_batches()):
                 correct += int(self._num_correct(candidate, batch))
                 num_clips += len(batch.indices)
             yield Measurement(quality=correct / num_clips, num_clips=num_clips)
@@ -150,6 +150,14 @@ class SupernetEvaluator:
         """Take back what `state` gave."""
         load_exactly(self._supernet, from_bytes(blobs[WEIGHTS]), source="the checkpoint")
         load_optimizer(self._optimizer, from_bytes(blobs[OPTIMIZER]))
+
+    def _waited_for(self, batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
+        while True:
+            with self._stopwatch.phase("data"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def _num_correct(self, candidate: Candidate, batch: ClipBatch) -> torch.Tensor:
         clips_BCTHW, labels_B = network_input(batch, self._device)
