@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed  ## The whole path on generated videos: search, export, retrain, evaluate, report.
 	$(BIN)/movinas demo
 
-test: $(VENV)/.installed-dev  ## All tests.
+test: $(VENV)/.installed-dev  ## The tests, in minutes.
 	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.installed-dev  ## The tests that take minutes; CI runs them too.

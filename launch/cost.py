@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from launch import console
-from launch.specs import find_spec, find_variant
+from launch.specs import check_classes, find_spec, find_variant
 from search_spaces.cost import Cost, cost
 from search_spaces.errors import SpecError
 from search_spaces.spec_json import fingerprint
@@ -28,6 +28,9 @@ class Options:
     classes: int = 600
     verify: bool = False
     json: bool = False
+
+    def __post_init__(self) -> None:
+        check_classes(self.classes)
 
 
 def run(options: Options) -> int:

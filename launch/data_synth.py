@@ -43,6 +43,7 @@ def run(options: Options) -> int:
         console.show_json({"out": str(options.out), "num_videos": len(paths), "class_names": classes})
     else:
         console.show(f"{len(paths)} videos of {len(classes)} classes in {options.out}: {', '.join(classes)}")
+        console.log(f"next: movinas data index {options.out} manifest.jsonl")
     return 0
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from launch import console, data_index, data_synth, evaluate, retrain, search
 from launch.clips import ClipConfig
-from launch.found import best_specs, random_spec
+from launch.compute import Amp
+from launch.found import found_spec, random_spec
 from nas.loop import SearchConfig
 from nas.select import SelectionConfig
 from nas.warmup import WarmupConfig
@@ -28,7 +29,7 @@ SEARCH = SearchConfig(
     selection=SelectionConfig(num_policy=12, num_random=12),
 )
 WEIGHTS = WeightConfig(batch_size=12, reward_batch_size=32)
-RECIPE = Recipe(epochs=10, batch_size=32, evaluations=3)
+RECIPE = Recipe(epochs=14, batch_size=32, evaluations=3)
 
 QUICK_VIDEOS_PER_CLASS = 12
 QUICK_SEARCH = replace(SEARCH, steps=4, selection=SelectionConfig(num_policy=2, num_random=2))
@@ -44,7 +45,10 @@ class Options:
         out: Folder to make; by default the next free one of runs/demo, runs/demo-2, ...
         target: Cost to land on.
         seed: Of everything that is drawn.
+        device: auto, cpu, cuda, ...
         threads: Of torch; 0 takes all cores.
+        workers: Processes that read clips; -1 chooses, 0 reads in this one.
+        amp: Autocast of the network.
         quick: Seconds instead of minutes: the same path with too little of everything to learn much.
         json: Print one JSON document at the end.
     """
@@ -52,7 +56,10 @@ class Options:
     out: Path | None = None
     target: str = TARGET
     seed: int = 0
+    device: str = "auto"
     threads: int = 0
+    workers: int = -1
+    amp: Amp = "off"
     quick: bool = False
     json: bool = False
 
@@ -75,11 +82,14 @@ def run(options: Options) -> int:
             weights=QUICK_WEIGHTS if options.quick else WEIGHTS,
             clips=_clips(out),
             seed=options.seed,
+            device=options.device,
             threads=options.threads,
+            workers=options.workers,
+            amp=options.amp,
         )
     )
     searched = open_run(out / "search")
-    specs = {"found": best_specs(searched, top=1)[0], "random": random_spec(searched)}
+    specs = {"found": found_spec(searched), "random": random_spec(searched)}
     reports = {}
     for number, (name, spec_file) in enumerate(specs.items()):
         path = write_spec(spec_file, out / "specs")
@@ -90,8 +100,9 @@ def run(options: Options) -> int:
 
 
 def _make_videos(options: Options, out: Path) -> Path:
-    _announce(1, f"generate {8 * VIDEOS_PER_CLASS} videos of 8 motions in {out / 'videos'}")
-    data_synth.synthesise(data_synth.Options(out=out / "videos", videos_per_class=VIDEOS_PER_CLASS, seed=options.seed))
+    per_class = QUICK_VIDEOS_PER_CLASS if options.quick else VIDEOS_PER_CLASS
+    _announce(1, f"generate {8 * per_class} videos of 8 motions in {out / 'videos'}")
+    data_synth.synthesise(data_synth.Options(out=out / "videos", videos_per_class=per_class, seed=options.seed))
     manifest_path = out / "manifest.jsonl"
     data_index.index(data_index.Options(source=out / "videos", out=manifest_path, seed=options.seed))
     return manifest_path
@@ -107,11 +118,22 @@ def _retrain(options: Options, out: Path, name: str, spec_path: Path, manifest_p
             recipe=QUICK_RECIPE if options.quick else RECIPE,
             clips=_clips(out),
             seed=options.seed,
+            device=options.device,
             threads=options.threads,
+            workers=options.workers,
+            amp=options.amp,
         )
     )
     return evaluate.evaluate(
-        evaluate.Options(run=run_path, data=manifest_path, clips=_clips(out), threads=options.threads)
+        evaluate.Options(
+            run=run_path,
+            data=manifest_path,
+            clips=_clips(out),
+            device=options.device,
+            threads=options.threads,
+            workers=options.workers,
+            amp=options.amp,
+        )
     )
 
 

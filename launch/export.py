@@ -39,10 +39,11 @@ def run(options: Options) -> int:
     if options.top < 1:
         raise UsageError(f"top must be at least 1, but got {options.top}")
     folder = open_run(options.run, kind="search")
-    variant = find_variant(options_of(folder, SearchOptions).variant)
+    searched = options_of(folder, SearchOptions)
+    variant, tolerance = find_variant(searched.variant), searched.search.selection.tolerance
     num_classes = load_manifest(folder.path / "manifest.jsonl").num_classes
     documents = []
-    for spec_file in best_specs(folder, top=options.top, variant=variant):
+    for spec_file in best_specs(folder, top=options.top, tolerance=tolerance, variant=variant):
         path = write_spec(spec_file, options.out)
         documents.append(
             {

@@ -13,12 +13,13 @@ from search_spaces.spec_json import Provenance, SpecFile, make_spec_file
 from search_spaces.variant import Variant
 
 
-def best_specs(run: RunDir, *, top: int, variant: Variant | None = None) -> list[SpecFile]:
-    """The selected architecture first, then the other compared ones of the policy, best quality first.
+def best_specs(run: RunDir, *, top: int, tolerance: float, variant: Variant | None = None) -> list[SpecFile]:
+    """The selected architecture first, then the other ones of the policy at the target's cost, best quality first.
 
     Args:
         run: A finished search.
         top: How many at most.
+        tolerance: Largest |cost / target - 1|.
         variant: How they are built; None is the base variant.
 
     Raises:
@@ -29,9 +30,20 @@ def best_specs(run: RunDir, *, top: int, variant: Variant | None = None) -> list
     start = next((record for record in records if isinstance(record, StartRecord)), None)
     if result is None or start is None:
         raise RunFolderError("must be a finished search (movinas resume goes on with one)", path=run.path)
-    compared = [record for record in records if isinstance(record, CandidateRecord) and record.origin != "random"]
+    compared = [
+        record
+        for record in records
+        if isinstance(record, CandidateRecord)
+        and (record.fingerprint == result.found or abs(record.ratio - 1.0) <= tolerance)
+        and record.origin != "random"
+    ]
     compared.sort(key=lambda record: (record.fingerprint != result.found, -record.quality))
     return [_spec_file(run, record, start, variant or Variant()) for record in compared[:top]]
+
+
+def found_spec(run: RunDir, *, variant: Variant | None = None) -> SpecFile:
+    """The selected architecture of a finished search; errors as `best_specs`."""
+    return best_specs(run, top=1, tolerance=0.0, variant=variant)[0]
 
 
 def random_spec(run: RunDir, *, variant: Variant | None = None) -> SpecFile:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import console
-from launch.found import best_specs, layer_rows
+from launch.found import found_spec, layer_rows
+from launch.retrain import Options as RetrainOptions
 from launch.runs import options_of
 from launch.search import Options as SearchOptions
 from launch.specs import find_variant
@@ -38,7 +39,11 @@ def run(options: Options) -> int:
     folder = open_run(options.run)
     if folder.kind == "retrain":
         retraining = summarise_retrain(folder)
-        console.show_json(retraining.to_json()) if options.json else _show_retrain(folder, retraining)
+        total = options_of(folder, RetrainOptions).recipe.epochs
+        if options.json:
+            console.show_json({**retraining.to_json(), "epochs_total": total})
+        else:
+            _show_retrain(folder, retraining, total)
         return 0
     summary = summarise_search(folder)
     layers = current_layers(folder)
@@ -53,7 +58,7 @@ def current_layers(run: RunDir) -> Sequence[Mapping[str, str | int]]:
     """Layers of the selected network of a finished search, or of the likeliest one so far."""
     num_classes = load_manifest(run.path / "manifest.jsonl").num_classes
     try:
-        return layer_rows(best_specs(run, top=1)[0].arch, num_classes=num_classes)
+        return layer_rows(found_spec(run).arch, num_classes=num_classes)
     except RunFolderError:
         policies = read_history(run.journal_path).policies
         if not policies:
@@ -64,10 +69,11 @@ def current_layers(run: RunDir) -> Sequence[Mapping[str, str | int]]:
 
 
 def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[str, str | int]]) -> None:
-    left = "" if not summary.seconds_left else f", {console.duration(summary.seconds_left)} left"
+    running = summary.status == "running" and summary.seconds_left
+    left = f", {console.duration(summary.seconds_left)} left" if running and summary.seconds_left else ""
     console.show(
-        f"{run.path}: search {summary.status}, step {summary.steps_done} of {summary.steps_total}{left}, "
-        f"target {summary.target}"
+        f"{run.path}: search {summary.status}, step {summary.steps_done} of {_known(summary.steps_total)}{left}, "
+        f"target {_known(summary.target)}"
     )
     rows = []
     for name, value in (
@@ -75,7 +81,8 @@ def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[s
         ("reward", summary.reward),
         ("cost_ratio", summary.cost_ratio),
     ):
-        rows.append((name, _number(value), _sparkline([point[1] for point in summary.trends.get(name, [])])))
+        course = _sparkline([point[1] for point in summary.trends.get(name, [])])
+        rows.append((name.replace("cost_ratio", "cost/target"), _number(value), course))
     console.show_table("Mean of the last tenth of the steps, and the whole course", ("", "now", "course"), rows)
     console.show_table(
         "Entropy of the policy (1 undecided, 0 settled)",
@@ -110,22 +117,32 @@ def _show_network(summary: SearchSummary, layers: Sequence[Mapping[str, str | in
 
 
 def _show_best(summary: SearchSummary) -> None:
-    if not summary.best:
+    if not summary.best or summary.found is None:
         return
+    chosen = summary.found.fingerprint
+    shown = list(summary.best)
+    if chosen not in {found.fingerprint for found in shown}:
+        shown.append(summary.found)
     console.show_table(
         "Best of the final comparison",
-        ("origin", "cost/target", "held-out quality", "fingerprint"),
+        ("origin", "cost/target", "held-out quality", "fingerprint", ""),
         [
-            (found.origin, f"{found.ratio:.3f}", _number(found.quality), found.fingerprint[:16])
-            for found in summary.best
+            (
+                found.origin,
+                f"{found.ratio:.3f}",
+                _number(found.quality),
+                found.fingerprint[:16],
+                "selected" if found.fingerprint == chosen else "",
+            )
+            for found in shown
         ],
     )
     if summary.random_quality is not None:
         console.show(f"random architectures of equal cost: mean quality {summary.random_quality:.3f}")
 
 
-def _show_retrain(run: RunDir, summary: RetrainSummary) -> None:
-    console.show(f"{run.path}: retraining {summary.status}, {summary.epochs} epochs, {summary.steps} steps")
+def _show_retrain(run: RunDir, summary: RetrainSummary, total: int) -> None:
+    console.show(f"{run.path}: retraining {summary.status}, epoch {summary.epochs} of {total}, {summary.steps} steps")
     console.show_table(
         "Last epoch",
         ("loss", "train top-1", "val top-1", "best val top-1", "best epoch"),
@@ -139,6 +156,10 @@ def _show_retrain(run: RunDir, summary: RetrainSummary) -> None:
             )
         ],
     )
+
+
+def _known(value: object) -> str:
+    return "?" if value is None else str(value)
 
 
 def _number(value: float | None) -> str:

@@ -15,6 +15,8 @@ from search_spaces.errors import MovinasError, UsageError
 
 T = TypeVar("T")
 
+REQUIRED = "the following arguments are required: "
+
 
 def parse(
     options: type[T],
@@ -40,7 +42,16 @@ def parse(
     try:
         return _values(options, parser, parser.parse_args(list(arguments)))
     except argparse.ArgumentError as error:
-        raise UsageError(f"{error} (see {prog} --help)") from error
+        raise UsageError(f"{_plainly(str(error), positionals)} (see {prog} --help)") from error
+
+
+def _plainly(text: str, positionals: Sequence[str]) -> str:
+    """A finding of the parser in the words of the command line."""
+    missing = text.removeprefix(REQUIRED)
+    if missing != text:
+        names = (name.upper().rstrip("S") if name in positionals else f"--{name}" for name in missing.split(", "))
+        return f"these arguments must be given, but are missing: {', '.join(names)}"
+    return text.replace("<class '", "").replace("'>", "")
 
 
 def to_yaml(options: object) -> str:

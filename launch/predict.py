@@ -12,7 +12,7 @@ from launch.evaluate import clip_of
 from results.run_dir import open_run
 from retrain.evaluate import predict
 from retrain.model_file import load_model
-from search_spaces.errors import UsageError
+from search_spaces.errors import UsageError, VideoError
 from video.decode import probe
 from video.manifest import VideoItem
 
@@ -33,6 +33,7 @@ class Options:
         threads: Of torch; 0 takes all cores.
         workers: Processes that read clips; -1 chooses, 0 reads in this one.
         amp: Autocast of the network.
+        seed: Not needed here: a prediction draws nothing.
         json: Print one JSON document.
     """
 
@@ -45,20 +46,22 @@ class Options:
     threads: int = 0
     workers: int = -1
     amp: Amp = "off"
+    seed: int = 0
     json: bool = False
 
 
 def run(options: Options) -> int:
-    """Print the likeliest classes of each video."""
+    """Print the likeliest classes of each video; exit 2 if one of them cannot be decoded."""
     if options.top < 1:
         raise UsageError(f"top must be at least 1, but got {options.top}")
     folder = open_run(options.run, kind="retrain")
     compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
     net, card = load_model(folder.model_path)
-    paths = [Path(name).resolve() for name in options.videos]
-    for path in paths:
-        probe(path)
-    items = [VideoItem(id=f"{number}", path=path, labels=(0,), split="test") for number, path in enumerate(paths)]
+    problems = {name: problem for name in options.videos if (problem := _problem(Path(name))) is not None}
+    items = [
+        VideoItem(id=f"{number}", path=Path(name).resolve(), labels=(0,), split="test")
+        for number, name in enumerate(options.videos)
+    ]
     clips = ClipConfig(short_side=card.short_side, cache_bytes=0, max_bad_fraction=1.0)
     batches = once(
         clips.reader(items, clip_of(card), seed=0, training=False),
@@ -79,15 +82,22 @@ def run(options: Options) -> int:
     )
     documents = []
     for name, chances_K, failed in zip(options.videos, predictions.probabilities_NK, predictions.failed_N, strict=True):
-        order = np.argsort(-chances_K, kind="stable")[: options.top]
+        order = np.argsort(-chances_K, kind="stable")[: 0 if failed else options.top]
         classes = [{"class": card.class_names[k], "probability": float(chances_K[k])} for k in order]
-        documents.append({"video": name, "failed": bool(failed), "classes": [] if failed else classes})
+        documents.append({"video": name, "failed": bool(failed), "classes": classes})
+        if failed:
+            console.error(problems.get(name, f"{name}: must be a video that can be decoded, but some of it cannot"))
+        elif not options.json:
+            text = ", ".join(f"{entry['class']} {entry['probability']:.3f}" for entry in classes)
+            console.show(f"{name}: {text}")
     if options.json:
         console.show_json(documents)
-        return 0
-    for name, document in zip(options.videos, documents, strict=True):
-        found = document["classes"]
-        assert isinstance(found, list)
-        text = ", ".join(f"{entry['class']} {entry['probability']:.3f}" for entry in found)
-        console.show(f"{name}: {text or 'cannot be decoded'}")
-    return 0
+    return 2 if predictions.failed_N.any() else 0
+
+
+def _problem(path: Path) -> str | None:
+    try:
+        probe(path)
+    except VideoError as error:
+        return str(error)
+    return None

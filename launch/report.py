@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import console
-from launch.found import best_specs, layer_rows
+from launch.found import found_spec, layer_rows
 from results.report import write_retrain_report, write_search_report
 from results.run_dir import RunDir, open_run
 from search_spaces.errors import RunFolderError
@@ -41,7 +41,7 @@ def write_report(run: RunDir) -> Path:
     if run.kind == "retrain":
         return write_retrain_report(run)
     try:
-        found = best_specs(run, top=1)[0]
+        found = found_spec(run)
     except RunFolderError:
         return write_search_report(run)
     num_classes = load_manifest(run.path / "manifest.jsonl").num_classes

@@ -10,10 +10,10 @@ from launch.compute import Amp, Compute, resolve_device, resolve_threads, resolv
 from launch.options import to_yaml
 from launch.plan import show_plan, try_net
 from launch.report import write_report
-from launch.runs import options_of
+from launch.runs import new, options_of
 from launch.specs import find_spec, find_variant
 from results.checkpoint import load_newest
-from results.run_dir import RunDir, create_run, environment, lock, open_run
+from results.run_dir import RunDir, create_run, environment, open_run
 from results.stopwatch import Stopwatch
 from results.summary import summarise_retrain
 from results.telemetry import Telemetry
@@ -106,7 +106,7 @@ def retrain(options: Options) -> tuple[RunDir, ModelCard]:
             "manifest.jsonl": manifest_text(manifest),
         },
     )
-    with lock(folder):
+    with new(folder):
         return folder, execute(folder, resolved)
 
 
@@ -149,10 +149,11 @@ def initial_net(
     if source == "weights" and name:
         net = VideoNet(spec_file.arch, spec_file.variant, num_classes=len(class_names))
         try:
-            blob = Path(name).read_bytes()
+            load_exactly(net, from_bytes(Path(name).read_bytes()), source=name)
         except OSError as error:
             raise WeightsError(f"must be a readable file, but got {error.strerror}", path=name) from error
-        load_exactly(net, from_bytes(blob), source=name)
+        except WeightsError as error:
+            raise error.at(path=name) from error
         return net
     if source == "supernet" and name:
         return _net_of_supernet(open_run(Path(name), kind="search"), spec_file, class_names=class_names)
@@ -288,7 +289,7 @@ def _net_of_supernet(run: RunDir, spec_file: SpecFile, *, class_names: tuple[str
     search_options = options_of(run, SearchOptions)
     space, variant = read_space(run.space_path), find_variant(search_options.variant)
     searched = load_manifest(run.path / "manifest.jsonl").class_names
-    checkpoint = load_newest(run.checkpoints_path)
+    checkpoint = load_newest(run.checkpoints_path, set_aside=False)
     if checkpoint is None:
         raise WeightsError("a search must have a checkpoint to start from, but has none", path=run.path)
     if searched != class_names:

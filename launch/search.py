@@ -9,17 +9,18 @@ import numpy as np
 from launch import console
 from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, videos_of
 from launch.compute import Amp, Compute, resolve_device, resolve_threads, resolve_workers, set_up
-from launch.found import best_specs
+from launch.found import found_spec
 from launch.options import to_yaml
 from launch.plan import show_plan, try_supernet
 from launch.report import write_report
+from launch.runs import new
 from launch.specs import find_variant
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
 from results.checkpoint import load_newest
-from results.records import ResultRecord, StartRecord, StepRecord
-from results.run_dir import RunDir, create_run, environment, lock
+from results.records import CandidateRecord, ResultRecord, StartRecord, StepRecord
+from results.run_dir import RunDir, create_run, environment
 from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
 from search_spaces.errors import UsageError
@@ -114,7 +115,7 @@ def search(options: Options) -> tuple[RunDir, ResultRecord]:
             "manifest.jsonl": manifest_text(load_manifest(options.data)),
         },
     )
-    with lock(folder):
+    with new(folder):
         return folder, execute(folder, resolved)
 
 
@@ -127,12 +128,19 @@ def execute(run: RunDir, options: Options) -> ResultRecord:
     telemetry.append("resume" if checkpoint else "start", environment={**environment(), "threads": compute.num_threads})
     evaluator, start = _prepare(run, options, problem, compute, telemetry=telemetry, stopwatch=stopwatch)
     progress = console.Progress("search", total=options.search.steps, done=checkpoint.number if checkpoint else 0)
-    result = None
+    selection = options.search.selection
+    comparison = console.Progress("compare", total=1 + selection.num_policy + selection.num_random)
+    num_compared, result = 0, None
     for record in run_search(
         problem, options.search, evaluator, start=start, run=run, checkpoint=checkpoint, stopwatch=stopwatch
     ):
         if isinstance(record, StepRecord):
             progress.update(record.step + 1, _progress_text(record))
+        elif isinstance(record, CandidateRecord):
+            num_compared += 1
+            comparison.update(
+                num_compared, f"{record.origin}  cost/target {record.ratio:.3f}  quality {record.quality:.3f}"
+            )
         elif isinstance(record, ResultRecord):
             result = record
     assert result is not None
@@ -143,8 +151,7 @@ def execute(run: RunDir, options: Options) -> ResultRecord:
 
 def finish(run: RunDir, options: Options) -> None:
     """Write what is derived from a finished journal: the found spec and the report; again, if need be."""
-    for spec_file in best_specs(run, top=1, variant=find_variant(options.variant)):
-        write_spec(spec_file, run.specs_path)
+    write_spec(found_spec(run, variant=find_variant(options.variant)), run.specs_path)
     write_report(run)
 
 

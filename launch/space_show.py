@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from launch import console
+from launch.specs import check_classes
 from nas.problem import Problem
 from search_spaces.cost_table import cost_table
 from search_spaces.movinet import find_space
@@ -33,6 +34,9 @@ class Options:
     target: str | None = None
     classes: int = 600
     json: bool = False
+
+    def __post_init__(self) -> None:
+        check_classes(self.classes)
 
 
 def run(options: Options) -> int:

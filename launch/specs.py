@@ -5,11 +5,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from search_spaces.errors import DocumentError, SpecError
+from search_spaces.errors import DocumentError, SpecError, UsageError
 from search_spaces.published import PREFIX, published
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec, spec_error
 from search_spaces.strict_json import canonical, load
 from search_spaces.variant import VARIANTS, Variant
+
+MAX_CLASSES = 1_000_000
 
 
 def find_spec(name: str) -> SpecFile:
@@ -42,3 +44,13 @@ def find_variant(name: str) -> Variant:
         raise SpecError(error.message, path=path) from error
     except ValidationError as error:
         raise spec_error(error, path=path) from error
+
+
+def check_classes(classes: int) -> None:
+    """Refuse a number of classes that no classifier has.
+
+    Raises:
+        UsageError: Not from 1 to 1,000,000.
+    """
+    if not 1 <= classes <= MAX_CLASSES:
+        raise UsageError(f"classes must be in [1, {MAX_CLASSES}], but got {classes}")

@@ -59,9 +59,14 @@ class Problem:
         Raises:
             InfeasibleTargetError: With least, median and greatest cost of the space.
         """
-        low, median, high, _ = self.statistics()
+        low, _, high, _ = self.statistics()
         if not low <= self.target.value <= high:
-            raise InfeasibleTargetError(
-                f"target must lie within space {self.space.name}, whose {self.target.metric} have min {low:.6g}, "
-                f"median {median:.6g}, max {high:.6g} in the target's unit, but got {self.target.text}"
-            )
+            raise InfeasibleTargetError(f"target must lie within {self.description()}, but got {self.target.text}")
+
+    def description(self) -> str:
+        """The space's costs in the target's unit, for messages."""
+        low, median, high, _ = self.statistics()
+        return (
+            f"space {self.space.name}, whose {self.target.metric} have min {low:.6g}, median {median:.6g}, "
+            f"max {high:.6g} in the target's unit"
+        )

@@ -53,8 +53,8 @@ def random_baseline(problem: Problem, config: SelectionConfig) -> Indices:
     )
     if not len(random_ND):
         raise InfeasibleTargetError(
-            f"space {problem.space.name} must hold architectures within {config.random_tolerance:.0%} of the target, "
-            f"but random draws found none for {problem.target.text}"
+            f"random draws must find architectures within {config.random_tolerance:.0%} of the target in "
+            f"{problem.description()}, but found none for {problem.target.text}; take a target nearer to the median"
         )
     return random_ND
 

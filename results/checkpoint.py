@@ -105,26 +105,33 @@ def save_checkpoint(root: Path, number: int, blobs: Mapping[str, bytes], *, num_
     return final
 
 
-def load_newest(root: Path) -> Checkpoint | None:
+def load_newest(root: Path, *, set_aside: bool = True) -> Checkpoint | None:
     """The newest checkpoint of which every byte verifies; None if none was ever saved.
 
-    A bad one is set aside (renamed to `bad-...`) with a warning, and the one before it is used.
+    Bad ones that are newer are set aside (renamed to `bad-...`) with a warning. Where none verifies, nothing changes.
+
+    Args:
+        root: Folder of checkpoints.
+        set_aside: Whether bad ones may be renamed; not for a reader that does not hold the run.
 
     Raises:
         CheckpointError: There are checkpoints, but none verifies.
     """
     for _ in range(_LOOKS):
-        reasons: list[str] = []
+        bad: dict[Path, str] = {}
         for entry in _entries(root):
             try:
-                return _load(entry)
+                found = _load(entry)
             except _BadCheckpointError as error:
                 if not os.path.lexists(entry.path):
                     break  # a writer has removed it since: look again
-                reasons.append(f"{entry.path.name}: {error}")
-                _set_aside(entry.path, str(error))
+                bad[entry.path] = str(error)
+            else:
+                for path, reason in bad.items() if set_aside else ():
+                    _set_aside(path, reason)
+                return found
         else:
-            if reasons := reasons or _set_aside_before(root):
+            if reasons := [f"{path.name}: {reason}" for path, reason in bad.items()] or _set_aside_before(root):
                 raise CheckpointError(f"must hold a checkpoint that verifies, but got {'; '.join(reasons)}", path=root)
             return None
     raise CheckpointError("must hold still while it is read, but its checkpoints keep vanishing", path=root)

@@ -1,5 +1,6 @@
 """The supernet as a search's evaluator: trains shared weights, measures sub-networks on held-out clips."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -98,7 +99,11 @@ class SupernetEvaluator:
         )
 
     def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> float:
-        """One weight step; gradients are the mean over the candidates, absent parameters counting as zero."""
+        """One weight step; gradients are the mean over the candidates, absent parameters counting as zero.
+
+        Raises:
+            UsageError: The loss is no longer finite.
+        """
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
         for number, (candidate, mixed) in enumerate(zip(candidates, warmup, strict=True)):
@@ -118,7 +123,13 @@ class SupernetEvaluator:
         for group in self._optimizer.param_groups:
             group["lr"] = self._config.learning_rate * factor
         self._optimizer.step()
-        return float(torch.stack(losses).mean())
+        mean_loss = float(torch.stack(losses).mean())
+        if not math.isfinite(mean_loss):
+            raise UsageError(
+                f"the loss must stay finite, but got {mean_loss} in step {step}; a smaller weights.learning_rate than "
+                f"{self._config.learning_rate:g} may help"
+            )
+        return mean_loss
 
     @torch.no_grad()
     def measure(self, step: int, candidates: Sequence[Candidate]) -> Sequence[Measurement]:

@@ -144,7 +144,7 @@ def _videos(folder: Path) -> list[Path]:
 
 
 def _check_ratios(ratios: Ratios) -> None:
-    if len(ratios) != len(SPLITS) or not ratios[0] > 0 or min(ratios) < 0 or abs(sum(ratios) - 1.0) > 1e-6:
+    if len(ratios) != len(SPLITS) or not ratios[0] > 0 or min(ratios) < 0 or not abs(sum(ratios) - 1.0) <= 1e-6:
         raise UsageError(
             "the shares of train, val and test must be at least 0, more than 0 for train, and add up to 1, "
             f"but got {ratios}"

@@ -89,6 +89,7 @@ def test_a_video_that_is_no_video(capsys, manifest, tmp_path):
     line = refused(capsys, *search(manifest, tmp_path / "run"))
     assert "at most 1.00% of" in line
     assert "zoom_in" in line
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_bad_video_below_the_limit_is_replaced_and_counted(capsys, manifest, tmp_path):
@@ -196,19 +197,24 @@ def test_no_run_folder(capsys, tmp_path, search_run, retrain_run):
     )
 
 
-def test_corrupt_checkpoints(capsys, search_run, tmp_path):
+def test_corrupt_checkpoints(capsys, search_run, motion_manifest, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(search_run, run)
     lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (run / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
     for blob in (run / "checkpoints").glob("step_*/*"):
         blob.write_bytes(b"broken")
-    found, out, err = call(capsys, "resume", run)
-    assert found == 2
-    assert out == ""
-    assert "checkpoints" in err.splitlines()[-1]
-    assert "Traceback" not in err
-    assert (run / "journal.jsonl").read_bytes() == b"".join(lines[:-1])
+    before = {name: content for name, content in tree(run).items() if name != "telemetry.jsonl"}
+    spec = next((search_run / "specs").iterdir())
+    commands = (
+        ["resume", run],
+        ["resume", run],
+        ["retrain", spec, f"--data={motion_manifest}", f"--out={tmp_path / 'r'}", f"--init=supernet:{run}"],
+    )
+    for command in commands:
+        line = refused(capsys, *command)
+        assert "must hold a checkpoint that verifies, but got step_" in line
+        assert {name: content for name, content in tree(run).items() if name != "telemetry.jsonl"} == before
 
 
 def test_a_corrupt_journal(capsys, search_run, tmp_path):
@@ -279,9 +285,34 @@ def test_starts_that_are_none(capsys, retrain_run, motion_manifest, tmp_path, se
     assert "weights must fit the network" in line
 
 
-def test_a_video_to_predict_that_is_none(capsys, retrain_run, tmp_path):
+def test_a_video_to_predict_that_is_none(capsys, retrain_run, motion_manifest, tmp_path):
     (tmp_path / "x.mp4").write_text("no video")
-    assert "x.mp4" in refused(capsys, "predict", retrain_run, tmp_path / "x.mp4")
+    assert "x.mp4: " in refused(capsys, "predict", retrain_run, tmp_path / "x.mp4")
+    good = next((motion_manifest.parent / "videos" / "zoom_in").iterdir())
+    code, out, err = call(capsys, "predict", retrain_run, tmp_path / "x.mp4", good, "--json")
+    assert code == 2
+    assert [document["failed"] for document in json.loads(out)] == [True, False]
+    assert err.count("\n") == 1
+
+
+def test_a_rare_target_within_the_bounds(capsys, motion_manifest, tmp_path):
+    line = refused(capsys, *search(motion_manifest, tmp_path / "run", target="macs=6.02M/clip"), code=3)
+    assert all(word in line for word in ("min", "median", "max", "found none for macs=6.02M/clip"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_diverges(capsys, motion_manifest, tmp_path):
+    line = refused(capsys, *search(motion_manifest, tmp_path / "run"), "--weights.learning_rate=1e30")
+    assert "the loss must stay finite" in line
+
+
+def test_numbers_of_classes_and_shares_that_are_none(capsys, manifest, tmp_path):
+    assert "classes must be in [1, 1000000], but got 0" in refused(capsys, "cost", "published:A0", "--classes=0")
+    assert "classes must be in" in refused(capsys, "space", "show", "nano", "--classes=-1")
+    for split in ("0.7,0.7,nan", "0.5,0.5", "a,b,c", "inf,0,0"):
+        assert "share" in refused(
+            capsys, "data", "index", manifest.parent / "videos", tmp_path / "m.jsonl", f"--split={split}"
+        )
 
 
 def test_settings_of_a_search(capsys, motion_manifest, tmp_path):

@@ -32,7 +32,7 @@ def test_the_overview_names_every_verb(capsys):
         (["serach"], "must be a verb of movinas, but got 'serach'; did you mean search?"),
         (["data"], "movinas data must be followed by one of synth, index, check"),
         (["space", "draw"], "movinas space must be followed by one of show, sample"),
-        (["cost"], "arguments are required"),
+        (["cost"], "these arguments must be given, but are missing: SPEC"),
         (["cost", "published:A0", "--clases", "3"], "unrecognized arguments: --clases 3"),
     ],
 )

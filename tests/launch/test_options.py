@@ -67,10 +67,10 @@ def test_a_file_gives_options_and_arguments_override_it(tmp_path):
     ("arguments", "message"),
     [
         (["a", "--out=x", "--nums=3"], "unrecognized arguments: --nums=3"),
-        (["a", "--out=x", "--num=three"], "Expected a <class 'int'>. Got value: three"),
-        (["a"], "arguments are required: out"),
+        (["a", "--out=x", "--num=three"], "Expected a int. Got value: three"),
+        (["a"], "must be given, but are missing: --out"),
         (["a", "--out=x", "--inner.rate=-1"], "rate must be positive, but got -1.0"),
-        (["--out=x"], "arguments are required: files|FILE"),
+        (["--out=x"], "must be given, but are missing: FILE"),
     ],
 )
 def test_what_is_wrong_is_one_line(arguments, message):

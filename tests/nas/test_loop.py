@@ -250,7 +250,7 @@ def test_a_search_without_a_checkpoint_begins_anew_whatever_the_journal_holds(wh
 
 def test_a_target_without_a_random_baseline_is_refused_before_any_training(tmp_path):
     run, evaluator = new_run(tmp_path / "run"), FakeEvaluator(seed=3)
-    with pytest.raises(InfeasibleTargetError, match=r"but random draws found none for macs=20M/clip$"):
+    with pytest.raises(InfeasibleTargetError, match=r"but found none for macs=20M/clip; take a target nearer"):
         search(run, problem=dataclasses.replace(PROBLEM, target=parse_target("macs=20M/clip")), evaluator=evaluator)
     assert evaluator.trained == {}
     assert run.journal_path.read_bytes() == b""

@@ -86,16 +86,27 @@ def test_a_bad_one_is_set_aside_with_a_warning(root, caplog):
     assert names(root) == ["bad-step_00000002", "bad-step_00000002-2", "step_00000001"]
 
 
-def test_none_that_verifies_is_an_error_now_and_later(root):
+def test_none_that_verifies_is_an_error_now_and_later_and_changes_nothing(root, caplog):
     folder = save_checkpoint(root, 1, OLD, num_records=3)
     (folder / "state.json").unlink()
     message = "checkpoints: must hold a checkpoint that verifies, but got step_00000001: state.json: No such file"
-    with pytest.raises(CheckpointError, match=message):
-        load_newest(root)
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=message):
+            load_newest(root)
+        assert names(root) == ["step_00000001"]
+    assert caplog.text == ""
+    folder.rename(root / "bad-step_00000001")
     with pytest.raises(CheckpointError, match="but got bad-step_00000001, set aside before"):
         load_newest(root)
     save_checkpoint(root, 2, NEW, num_records=6)
     assert load_newest(root).number == 2
+
+
+def test_a_reader_that_does_not_hold_the_run_renames_nothing(root):
+    save_checkpoint(root, 1, OLD, num_records=3)
+    (save_checkpoint(root, 2, NEW, num_records=6) / "state.json").write_bytes(b"")
+    assert load_newest(root, set_aside=False).number == 1
+    assert names(root) == ["step_00000001", "step_00000002"]
 
 
 def reseal(folder, **changes):
