@@ -128,8 +128,6 @@ def execute(run: RunDir, options: Options) -> ResultRecord:
     telemetry.append("resume" if checkpoint else "start", environment={**environment(), "threads": compute.num_threads})
     evaluator, start = _prepare(run, options, problem, compute, telemetry=telemetry, stopwatch=stopwatch)
     progress = console.Progress("search", total=options.search.steps, done=checkpoint.number if checkpoint else 0)
-    selection = options.search.selection
-    comparison = console.Progress("compare", total=1 + selection.num_policy + selection.num_random)
     num_compared, result = 0, None
     for record in run_search(
         problem, options.search, evaluator, start=start, run=run, checkpoint=checkpoint, stopwatch=stopwatch
@@ -137,8 +135,11 @@ def execute(run: RunDir, options: Options) -> ResultRecord:
         if isinstance(record, StepRecord):
             progress.update(record.step + 1, _progress_text(record))
         elif isinstance(record, CandidateRecord):
+            if num_compared == 0:
+                selection = options.search.selection
+                progress = console.Progress("compare", total=1 + selection.num_policy + selection.num_random)
             num_compared += 1
-            comparison.update(
+            progress.update(
                 num_compared, f"{record.origin}  cost/target {record.ratio:.3f}  quality {record.quality:.3f}"
             )
         elif isinstance(record, ResultRecord):

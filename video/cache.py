@@ -23,6 +23,8 @@ from video.frames import Frames
 ENTRY_SUFFIX: Final = ".frames"
 TEMPORARY_SUFFIX: Final = ".tmp"
 ORPHAN_AGE_S: Final = 600.0
+MAX_MAPPED: Final = 8192
+"""Entries that a process keeps mapped; the system allows some 65,000 mappings."""
 _PROCESSES_EXPECTED: Final = 16
 _HEADER_BYTES: Final = 4096
 
@@ -66,7 +68,7 @@ class FrameCache:
             raise UsageError(f"max_bytes must be at least 0, but got max_bytes={max_bytes}")
         self._root = root
         self._max_bytes = max_bytes
-        self._verified: set[str] = set()
+        self._mapped: dict[str, Frames] = {}  # verified once per process; mapping and parsing cost more than a crop
         try:
             root.mkdir(parents=True, exist_ok=True)
             _sweep(root)
@@ -89,12 +91,13 @@ class FrameCache:
 
     def get(self, key: str) -> Frames | None:
         """The frames stored under `key`, mapped into memory; None if there are none, or damaged ones (then removed)."""
+        if key in self._mapped:
+            return self._mapped[key]
         path = self._root / f"{key}{ENTRY_SUFFIX}"
         try:
             with path.open("rb") as file:
                 edges_s, checksum, frames = _read_entry(file, path)
-            if key not in self._verified:
-                _check_pixels(frames, checksum)
+            _check_pixels(frames, checksum)
             entry = Frames(times_s=edges_s[:-1], frames=frames, duration_s=float(edges_s[-1]))
         except FileNotFoundError:
             return None
@@ -102,7 +105,9 @@ class FrameCache:
             _log.warning("removing the damaged cache entry %s: %s", path, error)
             path.unlink(missing_ok=True)
             return None
-        self._verified.add(key)
+        if len(self._mapped) >= MAX_MAPPED:
+            del self._mapped[next(iter(self._mapped))]
+        self._mapped[key] = entry
         return entry
 
     def put(self, key: str, frames: Frames) -> bool:
