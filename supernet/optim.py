@@ -15,7 +15,7 @@ def cosine_with_warmup(step: int, *, num_steps: int, warmup_steps: int) -> float
 
 
 class WeightAverage:
-    """Exponential moving average of a network's weights and running statistics, without bias at the start.
+    """Exponential moving average of a network's weights and running statistics, quick to leave the first ones.
 
     Args:
         net: The network that is averaged; its tensors are copied.

@@ -1,14 +1,11 @@
 """The weight-sharing network of a whole search space."""
 
-import torch
 from torch import Tensor, nn
 
-from search_spaces.cost import INPUT_CHANNELS, STEM_KERNEL, STEM_STRIDE
 from search_spaces.space import SearchSpace
 from search_spaces.spec import ArchSpec, parse_kernel
 from search_spaces.variant import Variant
-from supernet.layers import Bottleneck, ConvNorm, Head
-from supernet.video_net import run
+from supernet.video_net import build, run
 
 
 class Supernet(nn.Module):
@@ -30,40 +27,14 @@ class Supernet(nn.Module):
         self, space: SearchSpace, variant: Variant, *, num_classes: int, seed: int = 0, rezero: float = 0.0
     ) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        largest = space.largest_widths()
         self.space, self.variant, self.num_classes = space, variant, num_classes
-        kernels = [parse_kernel(name) for name in space.kernels]
-        self.stem = ConvNorm(
-            INPUT_CHANNELS, largest.stem_width, STEM_KERNEL, stride=STEM_STRIDE, running=False, generator=generator
-        )
-        self.blocks = nn.ModuleList()
-        width = largest.stem_width
-        for block in largest.blocks:
-            layers = nn.ModuleList()
-            for position, layer in enumerate(block.layers):
-                layers.append(
-                    Bottleneck(
-                        layer,
-                        in_width=width,
-                        kernels=kernels,
-                        skip=position == 0,
-                        variant=variant,
-                        running=False,
-                        generator=generator,
-                        rezero=rezero,
-                    )
-                )
-                width = layer.width
-            self.blocks.append(layers)
-        self.head = Head(
-            in_width=width,
-            head_width=largest.head_width,
-            dense_width=largest.dense_width,
+        self.stem, self.blocks, self.head = build(
+            space.largest_widths(),
+            variant,
             num_classes=num_classes,
-            variant=variant,
-            running=False,
-            generator=generator,
+            seed=seed,
+            rezero=rezero,
+            shared_kernels=[parse_kernel(name) for name in space.kernels],
         )
 
     def forward(self, clips_BCTHW: Tensor, spec: ArchSpec, mixed: frozenset[str] = frozenset()) -> Tensor:
