@@ -124,14 +124,22 @@ def endless(
     return lambda position: tally.counted(read_batches(reader, keys(position), num_workers=num_workers))
 
 
+def parse_views(text: str) -> tuple[View, ...]:
+    """Views of a test, written as positions x crops, such as `10x3`.
+
+    Raises:
+        UsageError: Not written so, or a number outside its range.
+    """
+    positions, _, crops = text.partition("x")
+    if not (positions.isdigit() and crops.isdigit()):
+        raise UsageError(f"views must be written as positions x crops, such as 10x3, but got {text!r}")
+    return views(int(positions), int(crops))
+
+
 def once(
-    reader: ClipReader, *, batch_size: int, num_workers: int, tally: Tally, views_text: str = "1x1"
+    reader: ClipReader, *, batch_size: int, num_workers: int, tally: Tally, wanted: Sequence[View] = (View(),)
 ) -> Callable[[], Iterator[ClipBatch]]:
-    """Every view of every video once, in order, as batches; the same at every call."""
-    time_views, _, space_views = views_text.partition("x")
-    if not (time_views.isdigit() and space_views.isdigit()):
-        raise UsageError(f"views must be written as positions x crops, such as 10x3, but got {views_text!r}")
-    wanted = views(int(time_views), int(space_views))
+    """Every wanted view of every video once, in order, as batches; the same at every call."""
     return lambda: tally.counted(
         read_batches(reader, in_batches(test_keys(len(reader.items), wanted), batch_size), num_workers=num_workers)
     )

@@ -1,21 +1,23 @@
 """`movinas evaluate`: accuracy of a retrained network on the videos of a manifest."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from launch import console
-from launch.clips import ClipConfig, Tally, once, videos_of
-from launch.compute import Amp, set_up
+from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
+from launch.compute import Amp, Compute, set_up
 from launch.report import write_report
 from results.files import replace_file
 from results.records import TestReport
 from results.run_dir import open_run
-from retrain.evaluate import predict, report_of
+from retrain.evaluate import Predictions, predict, report_of
 from retrain.model_file import ModelCard, load_model
 from search_spaces.errors import ManifestError
 from search_spaces.spec import ClipGeometry
 from search_spaces.strict_json import pretty
-from video.manifest import Split, load_manifest
+from supernet.video_net import VideoNet
+from video.manifest import Split, VideoItem, load_manifest
 
 POSITIONALS = ("run",)
 
@@ -83,34 +85,48 @@ def evaluate(options: Options) -> TestReport:
             path=options.data,
         )
     items = videos_of(manifest, options.split, path=options.data)
-    clips = ClipConfig(
-        short_side=card.short_side,
-        cache_dir=options.clips.cache_dir,
-        cache_bytes=options.clips.cache_bytes,
-        max_bad_fraction=1.0,
-    )
-    reader = clips.reader(items, clip_of(card), seed=options.seed, training=False)
-    batches = once(
-        reader,
-        batch_size=options.batch_size,
-        num_workers=compute.num_workers,
-        tally=Tally(clips, num_videos=len(items)),
-        views_text=options.views,
-    )
-    positions, _, crops = options.views.partition("x")
-    predictions = predict(
-        net.to(compute.device),
-        batches(),
-        num_videos=len(items),
-        num_classes=len(card.class_names),
-        num_views=int(positions) * int(crops),
-        device=compute.device,
-        amp_dtype=compute.amp_dtype,
+    predictions = predictions_of(
+        net, card, items, options.clips, compute, views=options.views, batch_size=options.batch_size
     )
     report = report_of(predictions, class_names=card.class_names, views=options.views)
     replace_file(folder.test_path, pretty(asdict(report)).encode())
     write_report(folder)
     return report
+
+
+def predictions_of(
+    net: VideoNet,
+    card: ModelCard,
+    items: Sequence[VideoItem],
+    config: ClipConfig,
+    compute: Compute,
+    *,
+    views: str,
+    batch_size: int,
+) -> Predictions:
+    """What a trained network says of videos, scaled and cut as its card says; none of them is ever replaced.
+
+    Raises:
+        UsageError: Views that are not written as they must be.
+    """
+    wanted = parse_views(views)
+    clips = replace(config, short_side=card.short_side, max_bad_fraction=1.0)
+    batches = once(
+        clips.reader(items, clip_of(card), seed=0, training=False),
+        batch_size=batch_size,
+        num_workers=compute.num_workers,
+        tally=Tally(clips, num_videos=len(items)),
+        wanted=wanted,
+    )
+    return predict(
+        net.to(compute.device),
+        batches(),
+        num_videos=len(items),
+        num_classes=len(card.class_names),
+        num_views=len(wanted),
+        device=compute.device,
+        amp_dtype=compute.amp_dtype,
+    )
 
 
 def clip_of(card: ModelCard) -> ClipGeometry:

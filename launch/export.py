@@ -7,7 +7,6 @@ from launch import console
 from launch.found import best_specs
 from launch.runs import options_of
 from launch.search import Options as SearchOptions
-from launch.specs import find_variant
 from results.run_dir import open_run
 from search_spaces.cost import cost
 from search_spaces.errors import UsageError
@@ -39,17 +38,16 @@ def run(options: Options) -> int:
     if options.top < 1:
         raise UsageError(f"top must be at least 1, but got {options.top}")
     folder = open_run(options.run, kind="search")
-    searched = options_of(folder, SearchOptions)
-    variant, tolerance = find_variant(searched.variant), searched.search.selection.tolerance
-    num_classes = load_manifest(folder.path / "manifest.jsonl").num_classes
+    tolerance = options_of(folder, SearchOptions).search.selection.tolerance
+    num_classes = load_manifest(folder.manifest_path).num_classes
     documents = []
-    for spec_file in best_specs(folder, top=options.top, tolerance=tolerance, variant=variant):
+    for spec_file in best_specs(folder, top=options.top, tolerance=tolerance):
         path = write_spec(spec_file, options.out)
         documents.append(
             {
                 "path": str(path),
                 "fingerprint": spec_file.fingerprint,
-                "macs": cost(spec_file.arch, variant, num_classes=num_classes).macs,
+                "macs": cost(spec_file.arch, spec_file.variant, num_classes=num_classes).macs,
                 "ratio": spec_file.metrics["cost_ratio"],
                 "quality": spec_file.metrics["heldout_quality"],
             }

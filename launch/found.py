@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from results.journal import read_journal
+from launch.runs import variant_of
+from results.history import read_history
 from results.records import CandidateRecord, ResultRecord, StartRecord
 from results.run_dir import RunDir
 from search_spaces.cost import part_costs
@@ -10,56 +11,42 @@ from search_spaces.errors import RunFolderError
 from search_spaces.space_json import read_space
 from search_spaces.spec import ArchSpec, kernel_name, layer_name
 from search_spaces.spec_json import Provenance, SpecFile, make_spec_file
-from search_spaces.variant import Variant
 
 
-def best_specs(run: RunDir, *, top: int, tolerance: float, variant: Variant | None = None) -> list[SpecFile]:
+def best_specs(run: RunDir, *, top: int, tolerance: float) -> list[SpecFile]:
     """The selected architecture first, then the other ones of the policy at the target's cost, best quality first.
 
     Args:
         run: A finished search.
         top: How many at most.
         tolerance: Largest |cost / target - 1|.
-        variant: How they are built; None is the base variant.
 
     Raises:
         RunFolderError: The search has not finished.
     """
-    records = read_journal(run.journal_path)
-    result = next((record for record in records if isinstance(record, ResultRecord)), None)
-    start = next((record for record in records if isinstance(record, StartRecord)), None)
-    if result is None or start is None:
-        raise RunFolderError("must be a finished search (movinas resume goes on with one)", path=run.path)
+    start, candidates, result = _finished(run)
     compared = [
         record
-        for record in records
-        if isinstance(record, CandidateRecord)
-        and (record.fingerprint == result.found or abs(record.ratio - 1.0) <= tolerance)
-        and record.origin != "random"
+        for record in candidates
+        if record.origin != "random" and (record.fingerprint == result.found or abs(record.ratio - 1.0) <= tolerance)
     ]
     compared.sort(key=lambda record: (record.fingerprint != result.found, -record.quality))
-    return [_spec_file(run, record, start, variant or Variant()) for record in compared[:top]]
+    return [_spec_file(run, record, start) for record in compared[:top]]
 
 
-def found_spec(run: RunDir, *, variant: Variant | None = None) -> SpecFile:
+def found_spec(run: RunDir) -> SpecFile:
     """The selected architecture of a finished search; errors as `best_specs`."""
-    return best_specs(run, top=1, tolerance=0.0, variant=variant)[0]
+    return best_specs(run, top=1, tolerance=0.0)[0]
 
 
-def random_spec(run: RunDir, *, variant: Variant | None = None) -> SpecFile:
+def random_spec(run: RunDir) -> SpecFile:
     """The first of the random architectures that a finished search compared: equal cost, drawn without looking.
 
     Raises:
         RunFolderError: The search has not finished.
     """
-    records = read_journal(run.journal_path)
-    start = next((record for record in records if isinstance(record, StartRecord)), None)
-    drawn = next(
-        (record for record in records if isinstance(record, CandidateRecord) and record.origin == "random"), None
-    )
-    if start is None or drawn is None:
-        raise RunFolderError("must be a finished search (movinas resume goes on with one)", path=run.path)
-    return _spec_file(run, drawn, start, variant or Variant())
+    start, candidates, _ = _finished(run)
+    return _spec_file(run, next(record for record in candidates if record.origin == "random"), start)
 
 
 def layer_rows(spec: ArchSpec, *, num_classes: int) -> list[Mapping[str, str | int]]:
@@ -88,12 +75,18 @@ def layer_rows(spec: ArchSpec, *, num_classes: int) -> list[Mapping[str, str | i
     return rows
 
 
-def _spec_file(run: RunDir, record: CandidateRecord, start: StartRecord, variant: Variant) -> SpecFile:
-    space = read_space(run.space_path)
-    candidate = space.decode(record.genotype, variant)
+def _finished(run: RunDir) -> tuple[StartRecord, list[CandidateRecord], ResultRecord]:
+    history = read_history(run.journal_path)
+    if history.start is None or history.result is None:
+        raise RunFolderError("must be a finished search (movinas resume goes on with one)", path=run.path)
+    return history.start, list(history.candidates), history.result
+
+
+def _spec_file(run: RunDir, record: CandidateRecord, start: StartRecord) -> SpecFile:
+    candidate = read_space(run.space_path).decode(record.genotype, variant_of(run))
     return make_spec_file(
         candidate.spec,
-        variant,
+        candidate.variant,
         genotype=record.genotype,
         provenance=Provenance(
             space=start.space,

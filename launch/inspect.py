@@ -7,9 +7,7 @@ from pathlib import Path
 from launch import console
 from launch.found import found_spec, layer_rows
 from launch.retrain import Options as RetrainOptions
-from launch.runs import options_of
-from launch.search import Options as SearchOptions
-from launch.specs import find_variant
+from launch.runs import options_of, variant_of
 from results.history import read_history
 from results.run_dir import RunDir, open_run
 from results.summary import RetrainSummary, SearchSummary, summarise_retrain, summarise_search
@@ -56,15 +54,14 @@ def run(options: Options) -> int:
 
 def current_layers(run: RunDir) -> Sequence[Mapping[str, str | int]]:
     """Layers of the selected network of a finished search, or of the likeliest one so far."""
-    num_classes = load_manifest(run.path / "manifest.jsonl").num_classes
+    num_classes = load_manifest(run.manifest_path).num_classes
     try:
         return layer_rows(found_spec(run).arch, num_classes=num_classes)
     except RunFolderError:
         policies = read_history(run.journal_path).policies
         if not policies:
             return []
-        variant = find_variant(options_of(run, SearchOptions).variant)
-        likeliest = read_space(run.space_path).decode(policies[-1].argmax, variant)
+        likeliest = read_space(run.space_path).decode(policies[-1].argmax, variant_of(run))
         return layer_rows(likeliest.spec, num_classes=num_classes)
 
 
@@ -85,7 +82,7 @@ def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[s
         rows.append((name.replace("cost_ratio", "cost/target"), _number(value), course))
     console.show_table("Mean of the last tenth of the steps, and the whole course", ("", "now", "course"), rows)
     console.show_table(
-        "Entropy of the policy (1 undecided, 0 settled)",
+        "Entropy of the policy, mean per group of decisions (1 undecided, 0 settled)",
         tuple(summary.entropy),
         [[_number(value) for value in summary.entropy.values()]] if summary.entropy else [],
     )
@@ -96,6 +93,7 @@ def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[s
         f"all but forward and backward passes: {overhead}; bad videos: {summary.num_bad_videos}; "
         f"resumed {summary.num_resumes} times"
     )
+    _show_decisions(summary)
     _show_network(summary, layers)
     _show_best(summary)
 
@@ -105,15 +103,27 @@ def _show_network(summary: SearchSummary, layers: Sequence[Mapping[str, str | in
         console.show(f"argmax of the policy: cost/target {summary.argmax.ratio:.3f}, {summary.argmax.fingerprint[:16]}")
     if not layers:
         return
-    certainty = {place.name: place for place in summary.layers}
-    columns = (*layers[0], "certainty")
-    rows = []
-    for layer in layers:
-        place = certainty.get(str(layer["part"]))
-        sure = "" if place is None else "  ".join(f"{name} {_bar(share)}" for name, share in place.certainty.items())
-        rows.append((*(f"{cell:,}" if isinstance(cell, int) else cell for cell in layer.values()), sure))
+    rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in layer.values()] for layer in layers]
     title = "Selected network" if summary.found is not None else "Most likely network so far"
-    console.show_table(title, columns, rows)
+    console.show_table(title, tuple(layers[0]), rows)
+
+
+def _show_decisions(summary: SearchSummary) -> None:
+    attributes = list(dict.fromkeys(name for place in summary.layers for name in place.choices))
+    rows = []
+    for place in summary.layers:
+        cells = [
+            f"{place.choices[name]} {_bar(place.certainty[name])} H {place.entropy[name]:.2f}"
+            if name in place.certainty
+            else ""
+            for name in attributes
+        ]
+        rows.append((place.name, *cells))
+    console.show_table(
+        "Decisions of the likeliest network: choice, its probability, entropy H (1 undecided, 0 settled)",
+        ("", *attributes),
+        rows,
+    )
 
 
 def _show_best(summary: SearchSummary) -> None:
@@ -138,7 +148,10 @@ def _show_best(summary: SearchSummary) -> None:
         ],
     )
     if summary.random_quality is not None:
-        console.show(f"random architectures of equal cost: mean quality {summary.random_quality:.3f}")
+        console.show(
+            f"random architectures of equal cost: mean quality {summary.random_quality:.3f}, "
+            f"best {_number(summary.random_quality_best)}"
+        )
 
 
 def _show_retrain(run: RunDir, summary: RetrainSummary, total: int) -> None:

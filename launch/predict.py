@@ -1,16 +1,15 @@
 """`movinas predict`: classes of videos, from the middle clip of each or from several."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from launch import console
-from launch.clips import ClipConfig, Tally, once
+from launch.clips import ClipConfig
 from launch.compute import Amp, set_up
-from launch.evaluate import clip_of
+from launch.evaluate import predictions_of
 from results.run_dir import open_run
-from retrain.evaluate import predict
 from retrain.model_file import load_model
 from search_spaces.errors import UsageError, VideoError
 from video.decode import probe
@@ -62,23 +61,8 @@ def run(options: Options) -> int:
         VideoItem(id=f"{number}", path=Path(name).resolve(), labels=(0,), split="test")
         for number, name in enumerate(options.videos)
     ]
-    clips = ClipConfig(short_side=card.short_side, cache_bytes=0, max_bad_fraction=1.0)
-    batches = once(
-        clips.reader(items, clip_of(card), seed=0, training=False),
-        batch_size=16,
-        num_workers=compute.num_workers if len(items) > 16 else 0,
-        tally=Tally(clips, num_videos=len(items)),
-        views_text=options.views,
-    )
-    positions, _, crops = options.views.partition("x")
-    predictions = predict(
-        net.to(compute.device),
-        batches(),
-        num_videos=len(items),
-        num_classes=len(card.class_names),
-        num_views=int(positions) * int(crops),
-        device=compute.device,
-        amp_dtype=compute.amp_dtype,
+    predictions = predictions_of(
+        net, card, items, replace(options.clips, cache_bytes=0), compute, views=options.views, batch_size=16
     )
     documents = []
     for name, chances_K, failed in zip(options.videos, predictions.probabilities_NK, predictions.failed_N, strict=True):

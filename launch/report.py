@@ -44,5 +44,5 @@ def write_report(run: RunDir) -> Path:
         found = found_spec(run)
     except RunFolderError:
         return write_search_report(run)
-    num_classes = load_manifest(run.path / "manifest.jsonl").num_classes
+    num_classes = load_manifest(run.manifest_path).num_classes
     return write_search_report(run, layers=layer_rows(found.arch, num_classes=num_classes))

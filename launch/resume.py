@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import console
+from launch import console, retrain, search
 from launch.runs import options_of
-from results.journal import read_journal
-from results.records import ResultRecord
+from results.history import read_history
 from results.run_dir import RunDir, environment, environment_differences, lock, open_run
 from search_spaces.errors import DocumentError
 from search_spaces.strict_json import load
@@ -39,23 +38,18 @@ def run(options: Options) -> int:
 
 
 def _resume_search(folder: RunDir, options: Options) -> None:
-    from launch import search  # noqa: PLC0415 -- torch, where it is needed
-
-    resolved = options_of(folder, search.Options)
-    records = read_journal(folder.journal_path)
-    finished = next((record for record in records if isinstance(record, ResultRecord)), None)
+    finished = read_history(folder.journal_path).result
     if finished is not None:
-        search.finish(folder, resolved)
+        search.finish(folder)
         console.log(f"{folder.path} had finished; its specs and report are written anew")
         search.show_result(folder, finished, as_json=options.json)
         return
+    resolved = options_of(folder, search.Options)
     _tell_differences(folder, threads=resolved.threads)
     search.show_result(folder, search.execute(folder, resolved), as_json=options.json)
 
 
 def _resume_retrain(folder: RunDir, options: Options) -> None:
-    from launch import retrain  # noqa: PLC0415 -- torch, where it is needed
-
     resolved = options_of(folder, retrain.Options)
     _tell_differences(folder, threads=resolved.threads)
     retrain.show_result(folder, retrain.execute(folder, resolved), as_json=options.json)

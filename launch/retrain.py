@@ -10,7 +10,7 @@ from launch.compute import Amp, Compute, resolve_device, resolve_threads, resolv
 from launch.options import to_yaml
 from launch.plan import show_plan, try_net
 from launch.report import write_report
-from launch.runs import new, options_of
+from launch.runs import held_new, variant_of
 from launch.specs import find_spec, find_variant
 from results.checkpoint import load_newest
 from results.run_dir import RunDir, create_run, environment, open_run
@@ -106,7 +106,7 @@ def retrain(options: Options) -> tuple[RunDir, ModelCard]:
             "manifest.jsonl": manifest_text(manifest),
         },
     )
-    with new(folder):
+    with held_new(folder):
         return folder, execute(folder, resolved)
 
 
@@ -225,8 +225,8 @@ def _resolved_init(init: str) -> str:
 
 
 def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Telemetry, fresh: bool) -> Trainer:
-    spec_file = read_spec(run.path / "spec.json")
-    manifest = load_manifest(run.path / "manifest.jsonl")
+    spec_file = read_spec(run.spec_path)
+    manifest = load_manifest(run.manifest_path)
     recipe, clip = options.recipe, spec_file.arch.clip
     items, val_items = videos_of(manifest, "train", path=options.data), manifest.of("val")
     tally = Tally(options.clips, num_videos=len(items) + len(val_items), telemetry=telemetry)
@@ -234,7 +234,7 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
         items, _with_frames(clip, recipe.train_frames), seed=options.seed, training=True
     )
     test_clip = _with_frames(clip, recipe.test_frames)
-    accuracy: Callable[[VideoNet], float | None] = lambda net: None  # noqa: E731
+    accuracy: Callable[[VideoNet], float | None] = _not_measured
     if val_items:
         accuracy = accuracy_of(
             options.clips.reader(val_items, test_clip, seed=options.seed, training=False),
@@ -279,16 +279,17 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
     )
 
 
+def _not_measured(net: VideoNet) -> None:
+    """Accuracy where there is no validation split."""
+
+
 def _with_frames(clip: ClipGeometry, num_frames: int | None) -> ClipGeometry:
     return clip if num_frames is None else replace(clip, num_frames=num_frames)
 
 
 def _net_of_supernet(run: RunDir, spec_file: SpecFile, *, class_names: tuple[str, ...]) -> VideoNet:
-    from launch.search import Options as SearchOptions  # noqa: PLC0415 -- only here
-
-    search_options = options_of(run, SearchOptions)
-    space, variant = read_space(run.space_path), find_variant(search_options.variant)
-    searched = load_manifest(run.path / "manifest.jsonl").class_names
+    space, variant = read_space(run.space_path), variant_of(run)
+    searched = load_manifest(run.manifest_path).class_names
     checkpoint = load_newest(run.checkpoints_path, set_aside=False)
     if checkpoint is None:
         raise WeightsError("a search must have a checkpoint to start from, but has none", path=run.path)

@@ -1,4 +1,4 @@
-"""The options of an existing run, and how to go on with it."""
+"""What a run folder keeps of its command, and how a new one is held."""
 
 import contextlib
 import shutil
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from launch.options import from_yaml
+from launch.specs import find_variant
 from results.run_dir import RunDir, lock
 from search_spaces.errors import MovinasError, RunFolderError, UsageError
+from search_spaces.variant import Variant
 
 T = TypeVar("T")
 
@@ -26,13 +28,22 @@ def options_of(run: RunDir, options: type[T]) -> T:
         raise RunFolderError(f"must hold a readable configuration, but {error}", path=run.config_path) from error
 
 
+def variant_of(run: RunDir) -> Variant:
+    """How the networks of a search are built, from the copy its folder keeps.
+
+    Raises:
+        SpecError: The copy is missing or damaged.
+    """
+    return find_variant(str(run.variant_path))
+
+
 @contextlib.contextmanager
-def new(run: RunDir) -> Iterator[RunDir]:
-    """Work in a run folder just made; it goes again where bad input ends the work before the first checkpoint."""
-    try:
-        with lock(run):
-            yield run
-    except MovinasError:
-        if not any(run.checkpoints_path.iterdir()):
-            shutil.rmtree(run.path)
-        raise
+def held_new(run: RunDir) -> Iterator[None]:
+    """Hold a run just made; it goes again where bad input ends the work before the first checkpoint."""
+    with lock(run):
+        try:
+            yield
+        except MovinasError:
+            if not any(run.checkpoints_path.iterdir()):
+                shutil.rmtree(run.path)
+            raise

@@ -13,13 +13,13 @@ from launch.found import found_spec
 from launch.options import to_yaml
 from launch.plan import show_plan, try_supernet
 from launch.report import write_report
-from launch.runs import new
+from launch.runs import held_new, variant_of
 from launch.specs import find_variant
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
 from results.checkpoint import load_newest
-from results.records import CandidateRecord, ResultRecord, StartRecord, StepRecord
+from results.records import ResultRecord, StartRecord, StepRecord
 from results.run_dir import RunDir, create_run, environment
 from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
@@ -34,7 +34,7 @@ from search_spaces.target import parse_target
 from supernet.evaluator import SupernetEvaluator, WeightConfig
 from supernet.supernet import Supernet
 from video.clips import ClipBatch, ClipReader, SampleKey, View, read_batches
-from video.manifest import load_manifest
+from video.manifest import Manifest, load_manifest
 
 NUM_TRIALS = 5
 """Random architectures that `--plan` times."""
@@ -89,7 +89,7 @@ class Options:
 def run(options: Options) -> int:
     """Search and say what was found."""
     if options.plan:
-        return _plan(options, _check(options))
+        return _plan(options, _check(options)[0])
     folder, result = search(options)
     show_result(folder, result, as_json=options.json)
     return 0
@@ -97,7 +97,7 @@ def run(options: Options) -> int:
 
 def search(options: Options) -> tuple[RunDir, ResultRecord]:
     """Check everything, make the run folder, and search."""
-    problem = _check(options)
+    problem, manifest = _check(options)
     resolved = replace(
         options,
         data=options.data.resolve(),
@@ -112,10 +112,11 @@ def search(options: Options) -> tuple[RunDir, ResultRecord]:
             "config.yaml": to_yaml(resolved),
             "env.json": pretty({**environment(), "threads": resolved.threads}),
             "space.json": pretty(space_document(problem.space)),
-            "manifest.jsonl": manifest_text(load_manifest(options.data)),
+            "variant.json": pretty(asdict(problem.variant)),
+            "manifest.jsonl": manifest_text(manifest),
         },
     )
-    with new(folder):
+    with held_new(folder):
         return folder, execute(folder, resolved)
 
 
@@ -128,31 +129,25 @@ def execute(run: RunDir, options: Options) -> ResultRecord:
     telemetry.append("resume" if checkpoint else "start", environment={**environment(), "threads": compute.num_threads})
     evaluator, start = _prepare(run, options, problem, compute, telemetry=telemetry, stopwatch=stopwatch)
     progress = console.Progress("search", total=options.search.steps, done=checkpoint.number if checkpoint else 0)
-    num_compared, result = 0, None
+    result = None
     for record in run_search(
         problem, options.search, evaluator, start=start, run=run, checkpoint=checkpoint, stopwatch=stopwatch
     ):
         if isinstance(record, StepRecord):
             progress.update(record.step + 1, _progress_text(record))
-        elif isinstance(record, CandidateRecord):
-            if num_compared == 0:
-                selection = options.search.selection
-                progress = console.Progress("compare", total=1 + selection.num_policy + selection.num_random)
-            num_compared += 1
-            progress.update(
-                num_compared, f"{record.origin}  cost/target {record.ratio:.3f}  quality {record.quality:.3f}"
-            )
+            if record.step + 1 == options.search.steps:
+                console.log("compare the likeliest architectures, and random ones, on more held-out clips")
         elif isinstance(record, ResultRecord):
             result = record
     assert result is not None
-    finish(run, options)
+    finish(run)
     telemetry.append("end")
     return result
 
 
-def finish(run: RunDir, options: Options) -> None:
+def finish(run: RunDir) -> None:
     """Write what is derived from a finished journal: the found spec and the report; again, if need be."""
-    write_spec(found_spec(run, variant=find_variant(options.variant)), run.specs_path)
+    write_spec(found_spec(run), run.specs_path)
     write_report(run)
 
 
@@ -160,9 +155,9 @@ def problem_of(run: RunDir, options: Options) -> Problem:
     """The problem of a run folder, from the copies it keeps."""
     return Problem(
         space=read_space(run.space_path),
-        variant=find_variant(options.variant),
+        variant=variant_of(run),
         target=parse_target(options.target),
-        num_classes=load_manifest(run.path / "manifest.jsonl").num_classes,
+        num_classes=load_manifest(run.manifest_path).num_classes,
         seed=options.seed,
     )
 
@@ -191,7 +186,7 @@ def clip_geometry(options: Options, geometry: ClipGeometry) -> ClipGeometry:
     return geometry
 
 
-def _check(options: Options) -> Problem:
+def _check(options: Options) -> tuple[Problem, Manifest]:
     """Everything that can be wrong before the first step, and nothing written."""
     if not 0 < options.held_out < 1 or options.compare_clips < 2:
         raise UsageError(
@@ -207,7 +202,7 @@ def _check(options: Options) -> Problem:
     problem = Problem(space=space, variant=variant, target=target, num_classes=manifest.num_classes, seed=options.seed)
     problem.check_feasible()
     random_baseline(problem, options.search.selection)
-    return problem
+    return problem, manifest
 
 
 def _prepare(
@@ -219,7 +214,7 @@ def _prepare(
     telemetry: Telemetry,
     stopwatch: Stopwatch,
 ) -> tuple[SupernetEvaluator, StartRecord]:
-    manifest = load_manifest(run.path / "manifest.jsonl")
+    manifest = load_manifest(run.manifest_path)
     items = videos_of(manifest, "train", path=options.data)
     kept, held = hold_out(items, fraction=options.held_out, seed=options.seed)
     geometry = clip_geometry(options, problem.space.clip)

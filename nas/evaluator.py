@@ -1,6 +1,6 @@
 """What a search needs of whoever trains and measures architectures; `launch` introduces an implementation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from results.records import Measurement
@@ -27,8 +27,8 @@ class Evaluator(Protocol):
         """Quality of each candidate on held-out clips of its own, with the weights as they are."""
         ...
 
-    def compare(self, candidates: Sequence[Candidate]) -> Iterator[Measurement]:
-        """Quality of each candidate, one after the other, on the same and more held-out clips."""
+    def compare(self, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
+        """Quality of each candidate, all on the same and more held-out clips."""
         ...
 
 

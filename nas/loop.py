@@ -122,17 +122,12 @@ def run_search(
                     save_checkpoint(run.checkpoints_path, step + 1, blobs, num_records=journal.num_records)
             telemetry.append("phase_times", step=step, seconds=stopwatch.take())
             yield from records
-        compared: list[CandidateRecord] = []
-        comparison = _compare(problem, config, policy, evaluator)
-        while True:
-            with stopwatch.phase("measure"):
-                measured = next(comparison, None)
-            if measured is None:
-                break
-            compared.append(measured)
-            yield _journaled(journal, measured)
+        with stopwatch.phase("measure"):
+            compared = _compare(problem, config, policy, evaluator)
+        for candidate_record in compared:
+            yield _journaled(journal, candidate_record)
         telemetry.append("phase_times", step=config.steps, seconds=stopwatch.take())
-        yield _journaled(journal, select(tuple(compared), config.selection))
+        yield _journaled(journal, select(compared, config.selection))
 
 
 def _journaled(journal: Journal, record: Record) -> Record:
@@ -229,14 +224,13 @@ def _snapshot_due(step: int, num_steps: int) -> bool:
 
 def _compare(
     problem: Problem, config: SearchConfig, policy: Reinforce, evaluator: SearchEvaluator
-) -> Iterator[CandidateRecord]:
+) -> tuple[CandidateRecord, ...]:
     rows = candidates_to_compare(problem, policy.logits_DC, config.selection)
-    indices_ND = np.stack([row_D for _, row_D in rows])
-    costs_N = problem.costs(indices_ND)
+    costs_N = problem.costs(np.stack([row_D for _, row_D in rows]))
     candidates = [problem.candidate(row_D) for _, row_D in rows]
-    measured = evaluator.compare(candidates)
-    for (origin, _), candidate, cost, measurement in zip(rows, candidates, costs_N, measured, strict=True):
-        yield CandidateRecord(
+    measurements = evaluator.compare(candidates)
+    return tuple(
+        CandidateRecord(
             origin=origin,
             genotype=candidate.genotype,
             fingerprint=candidate.fingerprint,
@@ -245,3 +239,5 @@ def _compare(
             quality=measurement.quality,
             num_clips=measurement.num_clips,
         )
+        for (origin, _), candidate, cost, measurement in zip(rows, candidates, costs_N, measurements, strict=True)
+    )

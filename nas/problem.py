@@ -59,7 +59,7 @@ class Problem:
         Raises:
             InfeasibleTargetError: With least, median and greatest cost of the space.
         """
-        low, _, high, _ = self.statistics()
+        low, high = self.target.bounds(self.space, num_classes=self.num_classes)
         if not low <= self.target.value <= high:
             raise InfeasibleTargetError(f"target must lie within {self.description()}, but got {self.target.text}")
 

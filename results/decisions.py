@@ -3,6 +3,7 @@
 The journal keeps no order of names, so it is restored here: blocks and layers by number, the head last.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,13 @@ class PlaceChoices:
         name: Such as `block2.layer1`.
         choices: Attribute to its choice.
         certainty: Attribute to the probability of that choice, in [0, 1].
+        entropy: Attribute to the normalised entropy H / log n of its decision, in [0, 1]; 0 where there is one choice.
     """
 
     name: str
     choices: Mapping[str, Choice]
     certainty: Mapping[str, float]
+    entropy: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +75,16 @@ def place_choices(policy: PolicyRecord, decisions: Choices) -> list[PlaceChoices
         chosen = {split(name)[1]: policy.argmax[name] for name in names}
         likely = {split(name)[1]: _probability(policy, decisions, name) for name in names}
         certainty = {attribute: value for attribute, value in likely.items() if value is not None}
-        rows.append(PlaceChoices(name=place, choices=chosen, certainty=certainty))
+        entropy = {split(name)[1]: normalised_entropy(policy.probabilities.get(name, ())) for name in names}
+        rows.append(PlaceChoices(name=place, choices=chosen, certainty=certainty, entropy=entropy))
     return rows
+
+
+def normalised_entropy(probabilities: Sequence[float]) -> float:
+    """H / log n of one decision's probabilities, in [0, 1]; 0 where there are fewer than two choices."""
+    if len(probabilities) < 2:
+        return 0.0
+    return -sum(chance * math.log(chance) for chance in probabilities if chance > 0) / math.log(len(probabilities))
 
 
 def panels(decisions: Choices) -> list[Panel]:

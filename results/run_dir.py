@@ -77,6 +77,21 @@ class RunDir:
         return self.path / "space.json"
 
     @property
+    def variant_path(self) -> Path:
+        """How the networks of a search are built."""
+        return self.path / "variant.json"
+
+    @property
+    def spec_path(self) -> Path:
+        """What a retraining trains, as a spec file."""
+        return self.path / "spec.json"
+
+    @property
+    def manifest_path(self) -> Path:
+        """The videos, by absolute path."""
+        return self.path / "manifest.jsonl"
+
+    @property
     def model_path(self) -> Path:
         """The trained network."""
         return self.path / "model"

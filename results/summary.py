@@ -59,7 +59,7 @@ class SearchSummary:
     Attributes:
         argmax: The most likely architecture after the latest step.
         found: The architecture that the search selected at its end.
-        best: Of the final comparison, best quality first, at most 10.
+        best: Of the final comparison, without the random ones, best quality first, at most 10.
         quality: Mean over the last tenth of the steps, at least one; so are `reward` and `cost_ratio` (cost / target).
         trends: For `quality`, `reward` and `cost_ratio` at most 200 points (step, mean).
         entropy: Latest normalised entropy per group of decisions, in [0, 1].
@@ -84,6 +84,7 @@ class SearchSummary:
     entropy: Mapping[str, float]
     baseline: float | None
     random_quality: float | None
+    random_quality_best: float | None
     seconds_left: float | None
     time_shares: Mapping[str, float]
     overhead_share: float | None
@@ -112,6 +113,7 @@ class SearchSummary:
             "entropy": dict(self.entropy),
             "baseline": self.baseline,
             "random_quality": self.random_quality,
+            "random_quality_best": self.random_quality_best,
             "seconds_left": self.seconds_left,
             "time_shares": shares,
             "num_bad_videos": self.num_bad_videos,
@@ -181,6 +183,7 @@ def summarise_history(history: SearchHistory, events: Sequence[Mapping[str, Any]
         entropy=dict(last.entropy) if last else {},
         baseline=last.baseline if last else None,
         random_quality=result.random_quality_mean if result else None,
+        random_quality_best=result.random_quality_best if result else None,
         seconds_left=_seconds_left(history, events),
         time_shares=shares,
         overhead_share=overhead_share(shares),
@@ -242,7 +245,8 @@ def _compared(candidate: CandidateRecord) -> Architecture:
 
 
 def _ranked(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
-    return sorted(candidates, key=lambda candidate: (-candidate.quality, candidate.cost, candidate.fingerprint))
+    own = (candidate for candidate in candidates if candidate.origin != "random")
+    return sorted(own, key=lambda candidate: (-candidate.quality, candidate.cost, candidate.fingerprint))
 
 
 def _recent_mean(column: Column) -> float | None:
@@ -269,4 +273,9 @@ def _seconds_left(history: SearchHistory, events: Sequence[Mapping[str, Any]]) -
 
 
 def _place_json(place: PlaceChoices) -> dict[str, Any]:
-    return {"name": place.name, "choices": dict(place.choices), "certainty": dict(place.certainty)}
+    return {
+        "name": place.name,
+        "choices": dict(place.choices),
+        "certainty": dict(place.certainty),
+        "entropy": dict(place.entropy),
+    }

@@ -141,14 +141,14 @@ class SupernetEvaluator:
         return [Measurement(quality=int(correct) / num_clips, num_clips=num_clips) for correct, num_clips in counts]
 
     @torch.no_grad()
-    def compare(self, candidates: Sequence[Candidate]) -> Iterator[Measurement]:
-        """Top-1 accuracy of each candidate over the same held-out clips."""
-        for candidate in candidates:
-            correct = num_clips = 0
-            for batch in self._waited_for(self._compare_batches()):
-                correct += int(self._num_correct(candidate, batch))
-                num_clips += len(batch.indices)
-            yield Measurement(quality=correct / num_clips, num_clips=num_clips)
+    def compare(self, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
+        """Top-1 accuracy of each candidate over the same held-out clips, which are read once for all of them."""
+        num_correct, num_clips = [0] * len(candidates), 0
+        for batch in self._waited_for(self._compare_batches()):
+            for number, candidate in enumerate(candidates):
+                num_correct[number] += int(self._num_correct(candidate, batch))
+            num_clips += len(batch.indices)
+        return [Measurement(quality=correct / num_clips, num_clips=num_clips) for correct in num_correct]
 
     def state(self) -> Mapping[str, bytes]:
         """Weights and the optimizer's moments."""

@@ -1,7 +1,7 @@
 """An evaluator without a network: what was trained more often is better, and all follows from the seed."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from results.records import Measurement
 from search_spaces.randomness import generator
@@ -41,10 +41,9 @@ class FakeEvaluator:
         self.measured[step] = candidates
         return [self._measurement(candidate, "measure", step, number) for number, candidate in enumerate(candidates)]
 
-    def compare(self, candidates: Sequence[Candidate]) -> Iterator[Measurement]:
-        for candidate in candidates:
-            self.num_compared += 1
-            yield self._measurement(candidate, "compare", candidate.fingerprint)
+    def compare(self, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
+        self.num_compared += len(candidates)
+        return [self._measurement(candidate, "compare", candidate.fingerprint) for candidate in candidates]
 
     def state(self) -> Mapping[str, bytes]:
         return {STATE: canonical(self._times).encode()}

@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 from program import TARGET
 
+from search_spaces.movinet import NANO
+from search_spaces.space_json import space_document
+from search_spaces.spec_json import read_spec
+from search_spaces.strict_json import pretty
+
 STEPS = 24
 OPTIONS = (
     f"--space=nano --target={TARGET} --threads=1 --workers=0 --device=cpu --proxy=frames=4,resolution=32 "
@@ -114,6 +119,28 @@ def test_a_corrupt_checkpoint_is_set_aside_and_the_one_before_used(undisturbed, 
     resume(run)
     assert final_bytes(run) == final_bytes(undisturbed[0])
     assert list((run / "checkpoints").glob("bad-*"))
+
+
+def test_a_resumed_search_needs_none_of_the_files_it_was_given(undisturbed, motion_manifest, tmp_path):
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "variant.json").write_text('{"gate": "hard_sigmoid"}')
+    (given / "space.json").write_text(pretty({**space_document(NANO), "name": "mine"}))
+    shutil.copy(motion_manifest, motion_manifest.with_name("given.jsonl"))
+    manifest = motion_manifest.with_name("given.jsonl")
+    options = [option for option in OPTIONS if not option.startswith("--space")]
+    files = [f"--space={given / 'space.json'}", f"--variant={given / 'variant.json'}", f"--data={manifest}"]
+    run = tmp_path / "run"
+    process = start("search", f"--out={run}", *files, *options)
+    wait_for_journal(process, run)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    shutil.rmtree(given)
+    manifest.unlink()
+    resume(run)
+    (spec,) = (run / "specs").iterdir()
+    assert read_spec(spec).variant.gate == "hard_sigmoid"
+    assert read_spec(spec).provenance.space == "mine"
 
 
 def test_telemetry_tells_of_the_resume(undisturbed, tmp_path):

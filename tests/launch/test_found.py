@@ -1,5 +1,6 @@
 """What a finished search found, for people."""
 
+import shutil
 from pathlib import Path
 
 from launch.found import best_specs, layer_rows, random_spec
@@ -16,6 +17,15 @@ def test_rows_add_up_to_the_network():
     costs = cost(published("A0"), Variant())
     assert sum(row["MACs"] for row in rows) == costs.macs
     assert sum(row["parameters"] for row in rows) == costs.params
+
+
+def test_every_spec_is_built_as_the_search_was(search_run: Path, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(search_run, copy)
+    (copy / "variant.json").write_text('{"activation": "hard_swish"}')
+    run = open_run(copy)
+    assert random_spec(run).variant == Variant(activation="hard_swish")
+    assert {found.variant for found in best_specs(run, top=9, tolerance=0.03)} == {Variant(activation="hard_swish")}
 
 
 def test_the_selected_architecture_comes_first_and_random_ones_stay_apart(search_run: Path):

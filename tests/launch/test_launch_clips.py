@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, once, videos_of
+from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, once, parse_views, videos_of
 from search_spaces.errors import ManifestError, TooManyBadVideosError, UsageError
 from search_spaces.spec import ClipGeometry
 from video.manifest import Manifest, VideoItem, load_manifest
@@ -73,15 +73,17 @@ def test_a_stream_goes_on_at_any_position(reader):
 
 
 def test_every_view_once(reader):
-    batches = once(reader, batch_size=4, num_workers=0, tally=Tally(ClipConfig(), num_videos=10), views_text="2x3")
+    batches = once(
+        reader, batch_size=4, num_workers=0, tally=Tally(ClipConfig(), num_videos=10), wanted=parse_views("2x3")
+    )
     indices = [index for batch in batches() for index in batch.indices]
     assert indices == [index for index in range(10) for _ in range(6)]
 
 
-@pytest.mark.parametrize("text", ["3", "ax1", "1x", "-1x1"])
-def test_views_are_positions_x_crops(reader, text):
-    with pytest.raises(UsageError, match="views must be written as positions x crops"):
-        once(reader, batch_size=4, num_workers=0, tally=Tally(ClipConfig(), num_videos=10), views_text=text)
+@pytest.mark.parametrize("text", ["3", "ax1", "1x", "-1x1", "0x1"])
+def test_views_are_positions_x_crops(text):
+    with pytest.raises(UsageError, match="views must be written as positions x crops|num_positions must be in"):
+        parse_views(text)
 
 
 def test_too_many_bad_videos_end_the_run(tmp_path):

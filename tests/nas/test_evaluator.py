@@ -35,8 +35,7 @@ class Shuffled(FakeEvaluator):
     """Compares the second candidate on other clips than the first."""
 
     def compare(self, candidates):
-        for number, candidate in enumerate(candidates):
-            yield self._measurement(candidate, "compare", number)
+        return [self._measurement(candidate, "compare", number) for number, candidate in enumerate(candidates)]
 
 
 @pytest.mark.parametrize(
