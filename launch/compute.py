@@ -1,14 +1,17 @@
 """Where and with how many hands something is computed."""
 
 import os
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, TypeVar
 
 import torch
 
 from search_spaces.errors import UsageError
 
 Amp = Literal["off", "bf16"]
+
+
+T = TypeVar("T", bound="ComputeOptions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +60,51 @@ def resolve_workers(workers: int) -> int:
     return max(0, min(8, len(os.sched_getaffinity(0)) - 2)) if workers == -1 else workers
 
 
-def set_up(*, device: str, threads: int, workers: int, amp: Amp) -> Compute:
-    """Resolve settings and put them in force for this process."""
+class ComputeOptions(Protocol):
+    """The options that every verb that computes has."""
+
+    @property
+    def device(self) -> str:
+        """As torch names it, or `auto`."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Of torch; 0 takes all cores."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """Processes that read clips; -1 chooses."""
+        ...
+
+    @property
+    def amp(self) -> Amp:
+        """Autocast of the network."""
+        ...
+
+
+def resolved(options: T) -> T:
+    """The same options with what was left open chosen for this machine, for a run folder to keep.
+
+    Raises:
+        UsageError: A setting that this machine does not have, or outside its range.
+    """
+    chosen = {
+        "device": resolve_device(options.device),
+        "threads": resolve_threads(options.threads),
+        "workers": resolve_workers(options.workers),
+    }
+    return replace(options, **chosen)  # type: ignore[type-var]
+
+
+def set_up(options: ComputeOptions) -> Compute:
+    """Resolve settings and put them in force for this process; errors as `resolved`."""
     compute = Compute(
-        device=torch.device(resolve_device(device)),
-        num_threads=resolve_threads(threads),
-        num_workers=resolve_workers(workers),
-        amp_dtype=torch.bfloat16 if amp == "bf16" else None,
+        device=torch.device(resolve_device(options.device)),
+        num_threads=resolve_threads(options.threads),
+        num_workers=resolve_workers(options.workers),
+        amp_dtype=torch.bfloat16 if options.amp == "bf16" else None,
     )
     torch.set_num_threads(compute.num_threads)
     return compute

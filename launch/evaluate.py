@@ -75,7 +75,7 @@ def run(options: Options) -> int:
 def evaluate(options: Options) -> TestReport:
     """The report, which also stays in the run folder."""
     folder = open_run(options.run, kind="retrain")
-    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    compute = set_up(options)
     net, card = load_model(folder.model_path)
     manifest = load_manifest(options.data)
     if manifest.class_names != card.class_names:

@@ -54,7 +54,7 @@ def run(options: Options) -> int:
     if options.top < 1:
         raise UsageError(f"top must be at least 1, but got {options.top}")
     folder = open_run(options.run, kind="retrain")
-    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    compute = set_up(options)
     net, card = load_model(folder.model_path)
     problems = {name: problem for name in options.videos if (problem := _problem(Path(name))) is not None}
     items = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from launch import console
 from launch.clips import ClipConfig, Tally, endless, manifest_text, once, videos_of
-from launch.compute import Amp, Compute, resolve_device, resolve_threads, resolve_workers, set_up
+from launch.compute import Amp, Compute, resolved, set_up
 from launch.options import to_yaml
 from launch.plan import show_plan, try_net
 from launch.report import write_report
@@ -88,31 +88,24 @@ def run(options: Options) -> int:
 def retrain(options: Options) -> tuple[RunDir, ModelCard]:
     """Check everything, make the run folder, and train."""
     spec_file, manifest = _check(options)
-    resolved = replace(
-        options,
-        data=options.data.resolve(),
-        init=_resolved_init(options.init),
-        device=resolve_device(options.device),
-        threads=resolve_threads(options.threads),
-        workers=resolve_workers(options.workers),
-    )
+    kept = replace(resolved(options), data=options.data.resolve(), init=_absolute(options.init))
     folder = create_run(
         options.out,
         kind="retrain",
         files={
-            "config.yaml": to_yaml(resolved),
-            "env.json": pretty({**environment(), "threads": resolved.threads}),
+            "config.yaml": to_yaml(kept),
+            "env.json": pretty({**environment(), "threads": kept.threads}),
             "spec.json": pretty(asdict(spec_file)),
             "manifest.jsonl": manifest_text(manifest),
         },
     )
     with held_new(folder):
-        return folder, execute(folder, resolved)
+        return folder, execute(folder, kept)
 
 
 def execute(run: RunDir, options: Options) -> ModelCard:
     """Train in a run folder whose lock the caller holds, from its newest checkpoint on."""
-    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    compute = set_up(options)
     telemetry, stopwatch = Telemetry(run.telemetry_path), Stopwatch()
     checkpoint = load_newest(run.checkpoints_path)
     telemetry.append("resume" if checkpoint else "start", environment={**environment(), "threads": compute.num_threads})
@@ -197,7 +190,7 @@ def _check(options: Options) -> tuple[SpecFile, Manifest]:
 
 
 def _plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> int:
-    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    compute = set_up(options)
     recipe, num_videos = options.recipe, len(manifest.of("train"))
     net = VideoNet(spec_file.arch, spec_file.variant, num_classes=manifest.num_classes)
     trial = try_net(
@@ -219,7 +212,7 @@ def _plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> int:
     )
 
 
-def _resolved_init(init: str) -> str:
+def _absolute(init: str) -> str:
     source, _, name = init.partition(":")
     return f"{source}:{Path(name).resolve()}" if name else init
 

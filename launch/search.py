@@ -8,7 +8,7 @@ import numpy as np
 
 from launch import console
 from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, videos_of
-from launch.compute import Amp, Compute, resolve_device, resolve_threads, resolve_workers, set_up
+from launch.compute import Amp, Compute, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
 from launch.plan import show_plan, try_supernet
@@ -98,31 +98,25 @@ def run(options: Options) -> int:
 def search(options: Options) -> tuple[RunDir, ResultRecord]:
     """Check everything, make the run folder, and search."""
     problem, manifest = _check(options)
-    resolved = replace(
-        options,
-        data=options.data.resolve(),
-        device=resolve_device(options.device),
-        threads=resolve_threads(options.threads),
-        workers=resolve_workers(options.workers),
-    )
+    kept = replace(resolved(options), data=options.data.resolve())
     folder = create_run(
         options.out,
         kind="search",
         files={
-            "config.yaml": to_yaml(resolved),
-            "env.json": pretty({**environment(), "threads": resolved.threads}),
+            "config.yaml": to_yaml(kept),
+            "env.json": pretty({**environment(), "threads": kept.threads}),
             "space.json": pretty(space_document(problem.space)),
             "variant.json": pretty(asdict(problem.variant)),
             "manifest.jsonl": manifest_text(manifest),
         },
     )
     with held_new(folder):
-        return folder, execute(folder, resolved)
+        return folder, execute(folder, kept)
 
 
 def execute(run: RunDir, options: Options) -> ResultRecord:
     """Search in a run folder whose lock the caller holds, from its newest checkpoint on."""
-    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    compute = set_up(options)
     problem = problem_of(run, options)
     telemetry, stopwatch = Telemetry(run.telemetry_path), Stopwatch()
     checkpoint = load_newest(run.checkpoints_path)
@@ -282,7 +276,7 @@ def _compare_batches(
 
 
 def _plan(options: Options, problem: Problem) -> int:
-    compute = set_up(device=options.device, threads=options.threads, workers=options.workers, amp=options.amp)
+    compute = set_up(options)
     space, config, weights = problem.space, options.search, options.weights
     rng = generator(options.seed, "plan")
     supernet = Supernet(space, problem.variant, num_classes=problem.num_classes)

@@ -1,6 +1,5 @@
 """MACs and parameters counted on the built network by fvcore: the second way that the arithmetic must agree with."""
 
-import logging
 import warnings
 
 import torch
@@ -31,7 +30,6 @@ def _macs_by_operator(net: VideoNet, *, num_frames: int, resolution: int) -> dic
         warnings.simplefilter("ignore")  # fvcore compiles TorchScript as it is imported, which torch deprecates
         from fvcore.nn import FlopCountAnalysis  # noqa: PLC0415
 
-    logging.getLogger("fvcore").setLevel(logging.ERROR)
     clips_BCTHW = torch.zeros(1, INPUT_CHANNELS, num_frames, resolution, resolution)
     analysis = FlopCountAnalysis(net, clips_BCTHW).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad():

@@ -24,7 +24,7 @@ def depthwise_conv3d(x_BCTHW: Tensor, weight: Tensor, *, stride: int, padding: P
         padding: In time, height and width; half the kernel, where the stride is 1.
     """
     differentiable = torch.is_grad_enabled() and (x_BCTHW.requires_grad or weight.requires_grad)
-    if differentiable and stride == 1 and x_BCTHW.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+    if differentiable and stride == 1 and x_BCTHW.device.type == "cpu":
         y_BCTHW: Tensor = _FastBackward.apply(x_BCTHW, weight, padding)  # type: ignore[no-untyped-call]
         return y_BCTHW
     return F.conv3d(x_BCTHW, weight, stride=(1, stride, stride), padding=padding, groups=x_BCTHW.shape[1])

@@ -229,8 +229,15 @@ class Head(nn.Module):
 
 
 def convolve(x_BCTHW: Tensor, weight: Tensor, *, stride: int, groups: int) -> Tensor:
-    """Convolve with "SAME" padding; a kernel without extent in time runs on single frames, which is faster."""
+    """Convolve with "SAME" padding; a kernel without extent in time runs on single frames, which is faster.
+
+    Under autocast on a CPU, all but pointwise kernels stay in float32: where such a kernel reaches far beyond the clip,
+    oneDNN's bfloat16 gradient by it reads memory that nothing has written.
+    """
     time, height, width = weight.shape[2:]
+    if x_BCTHW.device.type == "cpu" and torch.is_autocast_enabled("cpu") and max(time, height, width) > 1:
+        with torch.autocast("cpu", enabled=False):
+            return convolve(x_BCTHW.float(), weight, stride=stride, groups=groups)
     rows, columns = (same_padding(x_BCTHW.shape[axis], extent, stride) for axis, extent in ((3, height), (4, width)))
     if rows[0] != rows[1] or columns[0] != columns[1]:
         x_BCTHW = F.pad(x_BCTHW, (*columns, *rows))

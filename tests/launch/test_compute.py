@@ -1,12 +1,29 @@
 """Where and with how many hands."""
 
 import os
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from launch.compute import resolve_device, resolve_threads, resolve_workers, set_up
+from launch.compute import resolve_device, resolve_threads, resolve_workers, resolved, set_up
 from search_spaces.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    device: str = "auto"
+    threads: int = 0
+    workers: int = -1
+    amp: str = "off"
+
+
+def test_a_run_keeps_what_was_chosen():
+    kept = resolved(Settings(amp="bf16"))
+    assert kept == Settings(
+        device=resolve_device("auto"), threads=resolve_threads(0), workers=resolve_workers(-1), amp="bf16"
+    )
+    assert resolved(kept) == kept
 
 
 def test_what_is_left_open_is_chosen():
@@ -19,7 +36,7 @@ def test_what_is_left_open_is_chosen():
 def test_settings_are_put_in_force():
     before = torch.get_num_threads()
     try:
-        compute = set_up(device="cpu", threads=1, workers=3, amp="bf16")
+        compute = set_up(Settings(device="cpu", threads=1, workers=3, amp="bf16"))
         assert torch.get_num_threads() == 1
         assert (compute.num_workers, compute.amp_dtype) == (3, torch.bfloat16)
     finally:

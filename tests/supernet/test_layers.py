@@ -89,6 +89,20 @@ def test_convolution_keeps_the_layout_in_memory_that_it_gets(kernel):
     assert convolve(x_BCTHW, weight, stride=2, groups=8).is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.parametrize("kernel", ["1x1x1", *KERNELS])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_autocast_gradients_do_not_depend_on_what_lay_in_memory_before(kernel, stride):
+    for attempt in range(10):
+        for count in (100, 1_000, 10_000, 100_000) * 5:
+            torch.full((count,), math.nan)
+        x_BCTHW = channels_last(torch.rand(2, 16, 4, 6, 6, generator=generator())).requires_grad_()
+        weight = torch.rand(16, 1, *parse_kernel(kernel), generator=generator()).requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y_BCTHW = convolve(x_BCTHW, weight, stride=stride, groups=16)
+        gradients = torch.autograd.grad(y_BCTHW.float().sum(), (x_BCTHW, weight))
+        assert all(gradient.isfinite().all() for gradient in gradients), attempt
+
+
 @given(size=st.integers(1, 300), extent=st.sampled_from((1, 3, 5, 7)), stride=st.sampled_from((1, 2)))
 def test_same_padding_gives_as_many_windows_as_tensorflow(size, extent, stride):
     before, after = same_padding(size, extent, stride)
