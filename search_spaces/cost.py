@@ -9,13 +9,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from search_spaces.rounding import se_hidden_width
-from search_spaces.spec import ArchSpec, ClipGeometry, LayerSpec, layer_name
+from search_spaces.spec import (
+    INPUT_CHANNELS,
+    STEM_KERNEL,
+    STEM_STRIDE,
+    ArchSpec,
+    ClipGeometry,
+    LayerSpec,
+    has_skip_projection,
+    layer_name,
+    same_size,
+)
 from search_spaces.variant import Variant
 
 DEFAULT_CLASSES = 600
-STEM_KERNEL = (1, 3, 3)
-STEM_STRIDE = 2
-INPUT_CHANNELS = 3
 BYTES_PER_ELEMENT = 4
 
 
@@ -56,11 +63,6 @@ class Cost:
     peak_activation_bytes: int
     stream_buffer_bytes: int = 0
     stream_state_bytes: int = 0
-
-
-def same_size(size: int, stride: int) -> int:
-    """Output extent of a "SAME" convolution."""
-    return -(-size // stride)
 
 
 def stem_cost(width: int, *, clip: ClipGeometry) -> PartCost:
@@ -131,11 +133,6 @@ def head_cost(
             dense_width + num_classes,
         ),
     )
-
-
-def has_skip_projection(layer: LayerSpec, in_width: int) -> bool:
-    """Whether the skip is a pooled 1x1x1 convolution and not the identity (movinet.md 1.3)."""
-    return layer.stride > 1 or in_width != layer.width
 
 
 def part_costs(

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.cost import STEM_STRIDE, PartCost, head_cost, layer_cost, same_size, stem_cost
+from search_spaces.cost import PartCost, head_cost, layer_cost, stem_cost
 from search_spaces.rounding import round_width
 from search_spaces.space import Indices, SearchSpace
-from search_spaces.spec import FIRST_BLOCK, ClipGeometry, LayerSpec, parse_kernel
+from search_spaces.spec import FIRST_BLOCK, STEM_STRIDE, ClipGeometry, LayerSpec, parse_kernel, same_size
 
 Metric = Literal["macs", "paper_half_macs", "params"]
 Integers = NDArray[np.int64]

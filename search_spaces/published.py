@@ -2,15 +2,20 @@
 
 import functools
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 from search_spaces.errors import SpecError
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
+from search_spaces.variant import VARIANTS, Variant
 
 PREFIX = "published:"
 NAMES = ("A0", "A1", "A2", "A3", "A4", "A5")
 BLOCK_STRIDES = (2, 2, 2, 1, 2)
 DENSE_WIDTH = 2048
+POSITIONAL_ENCODING = ("A3", "A4", "A5")
+"""Whose released streams have positional encoding, and below, hard-swish in the head (movinet.md 1.4 and 4)."""
+HARD_SWISH_HEAD = ("A1", "A4")
 
 
 @functools.cache
@@ -34,6 +39,15 @@ def published(name: str) -> ArchSpec:
         blocks=blocks,
         head_width=document["head"],
         dense_width=DENSE_WIDTH,
+    )
+
+
+def released_stream(name: str) -> Variant:
+    """The preset `released-stream` as the released network of this name has it."""
+    return replace(
+        VARIANTS["released-stream"],
+        positional_encoding=name in POSITIONAL_ENCODING,
+        head_activation="hard_swish" if name in HARD_SWISH_HEAD else "swish",
     )
 
 

@@ -18,9 +18,12 @@ MAX_RESOLUTION = 1 << 12
 MAX_LAYERS_PER_BLOCK = 64
 MAX_BLOCKS = 16
 FIRST_BLOCK = 2
+INPUT_CHANNELS = 3
 
 Kernel = tuple[int, int, int]
 """Kernel extent in (time, height, width)."""
+STEM_KERNEL: Kernel = (1, 3, 3)
+STEM_STRIDE = 2
 
 
 def kernel_name(kernel: Kernel) -> str:
@@ -141,6 +144,16 @@ class ArchSpec:
 def layer_name(block: int, layer: int) -> str:
     """Name of a layer, both numbers from 0: `(0, 0)` is `block2.layer1`, as the paper counts."""
     return f"block{block + FIRST_BLOCK}.layer{layer + 1}"
+
+
+def same_size(size: int, stride: int) -> int:
+    """Output extent of a "SAME" convolution."""
+    return -(-size // stride)
+
+
+def has_skip_projection(layer: LayerSpec, in_width: int) -> bool:
+    """Whether the skip is a pooled 1x1x1 convolution and not the identity (movinet.md 1.3)."""
+    return layer.stride > 1 or in_width != layer.width
 
 
 def _check_range(name: str, value: int, low: int, high: int) -> None:

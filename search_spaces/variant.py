@@ -5,21 +5,148 @@ from typing import ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from search_spaces.errors import SpecError
+from search_spaces.spec import ArchSpec, kernel_name
+
+MAX_POOL_WINDOW = 1 << 14
+
+Convolution = Literal["3d", "3d_2plus1d", "2plus1d"]
+SqueezeKind = Literal["none", "2d", "3d", "2plus3d"]
+SqueezePool = Literal["global", "cumulative"]
+Activation = Literal["swish", "hard_swish"]
+Gate = Literal["sigmoid", "hard_sigmoid", "legacy_hard_sigmoid"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """Switches of construction; the defaults are the published `base` networks (movinet.md 1.4, YAML files).
+    """Switches of construction; the defaults are the published `base` networks (movinet.md 1, YAML files).
 
     Attributes:
-        activation: After every normalised convolution but projections and skips, in squeeze-and-excitation and in the
-            head.
-        gate: Of squeeze-and-excitation; `hard_sigmoid` is relu6(x + 3) / 6.
+        conv: Of depthwise kernels longer than one frame. `3d`: one convolution. `3d_2plus1d`: one over space, norm,
+            activation, then one over time. `2plus1d`: the same function on tensors of at most four dimensions.
+        causal: Whether temporal convolutions look at the present and the past alone; otherwise they are centred.
+        temporal_shift: An eighth of the channels comes from the frame before (and, where not causal, another eighth
+            from the frame after) as input of each depthwise convolution (TSM; paper 3.2); only for kernels without
+            extent in time.
+        se: What squeeze-and-excitation pools: `3d` over time and space, `2d` each frame, `2plus3d` both beside each
+            other; `none` leaves it out.
+        se_pool: Over which time `3d` and `2plus3d` pool: the whole clip, or for each frame what came until then.
+        positional_encoding: Add sines of the frame's number to what is pooled, weighted by a trained scalar.
+        pool_window: Frames over which cumulative pools and the head's pool reach back; None for all. A stream that
+            does not end needs this or `pool_decay`: a mean of all frames gives the t-th the weight 1 / t.
+        pool_decay: Weight of a frame in those pools relative to the next one, in (0, 1); None for 1.
+        activation: After every normalised convolution but projections and skips, and in squeeze-and-excitation.
+        gate: Of squeeze-and-excitation; `hard_sigmoid` is relu6(x + 3) / 6, the legacy one clip(0.2 x + 0.5, 0, 1).
+        head_activation: Of the dense layer before the classifier.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
-    activation: Literal["swish", "hard_swish"] = "swish"
-    gate: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"
+    conv: Convolution = "3d"
+    causal: bool = False
+    temporal_shift: bool = False
+    se: SqueezeKind = "3d"
+    se_pool: SqueezePool = "global"
+    positional_encoding: bool = False
+    pool_window: int | None = None
+    pool_decay: float | None = None
+    activation: Activation = "swish"
+    gate: Gate = "sigmoid"
+    head_activation: Activation = "swish"
+
+    def __post_init__(self) -> None:
+        if self.se_pool == "cumulative" and self.se in ("none", "2d"):
+            raise SpecError(
+                f"cumulative needs se 3d or 2plus3d, which pool over time, but got {self.se}", where="se_pool"
+            )
+        if self.positional_encoding and not self.se_per_frame:
+            raise SpecError(
+                f"needs squeeze-and-excitation of each frame, but got se {self.se} and se_pool {self.se_pool}",
+                where="positional_encoding",
+            )
+        if self.pool_window is not None and not 1 <= self.pool_window <= MAX_POOL_WINDOW:
+            raise SpecError(f"must be in [1, {MAX_POOL_WINDOW}], but got {self.pool_window}", where="pool_window")
+        if self.pool_decay is not None and not 0.0 < self.pool_decay < 1.0:
+            raise SpecError(f"must be in (0, 1), but got {self.pool_decay}", where="pool_decay")
+        if self.pool_window is not None and self.pool_decay is not None:
+            raise SpecError(f"must be None beside pool_window, but got {self.pool_decay}", where="pool_decay")
+        for name in ("pool_window", "pool_decay"):
+            if getattr(self, name) is not None and not self.streams:
+                raise SpecError("needs a network that streams: causal, with no global pool in se", where=name)
+
+    @property
+    def se_per_frame(self) -> bool:
+        """Whether squeeze-and-excitation gives every frame a gate of its own."""
+        return self.se in ("2d", "2plus3d") or (self.se == "3d" and self.se_pool == "cumulative")
+
+    @property
+    def se_over_time(self) -> bool:
+        """Whether squeeze-and-excitation pools over time."""
+        return self.se in ("3d", "2plus3d")
+
+    @property
+    def streams(self) -> bool:
+        """Whether no output depends on a later frame, so that the network can be run piece by piece."""
+        return self.causal and not (self.se_over_time and self.se_pool == "global")
 
 
-VARIANTS: dict[str, Variant] = {"base": Variant()}
+VARIANTS: dict[str, Variant] = {
+    "base": Variant(
+        conv="3d",
+        causal=False,
+        temporal_shift=False,
+        se="3d",
+        se_pool="global",
+        positional_encoding=False,
+        pool_window=None,
+        pool_decay=None,
+        activation="swish",
+        gate="sigmoid",
+        head_activation="swish",
+    ),
+    "paper-stream": Variant(
+        conv="3d",
+        causal=True,
+        temporal_shift=False,
+        se="3d",
+        se_pool="cumulative",
+        positional_encoding=True,
+        pool_window=None,
+        pool_decay=None,
+        activation="hard_swish",
+        gate="hard_sigmoid",
+        head_activation="hard_swish",
+    ),
+    "released-stream": Variant(
+        conv="3d_2plus1d",
+        causal=True,
+        temporal_shift=False,
+        se="2plus3d",
+        se_pool="cumulative",
+        positional_encoding=False,
+        pool_window=None,
+        pool_decay=None,
+        activation="hard_swish",
+        gate="hard_sigmoid",
+        head_activation="swish",
+    ),
+}
+"""Presets. `published.released_stream` has what single published networks change of `released-stream`."""
+
+
+def check_fits(spec: ArchSpec, variant: Variant) -> None:
+    """Refuse a variant that a spec cannot be built in.
+
+    Raises:
+        SpecError: A temporal shift beside a kernel with extent in time.
+    """
+    if not variant.temporal_shift:
+        return
+    for number, block in enumerate(spec.blocks):
+        for position, layer in enumerate(block.layers):
+            if layer.kernel[0] > 1:
+                raise SpecError(
+                    "must have no extent in time where the variant has a temporal shift, "
+                    f"but got {kernel_name(layer.kernel)}",
+                    where=f"arch.blocks[{number}].layers[{position}].kernel",
+                )

@@ -4,8 +4,7 @@ import warnings
 
 import torch
 
-from search_spaces.cost import INPUT_CHANNELS
-from search_spaces.spec import ArchSpec
+from search_spaces.spec import INPUT_CHANNELS, ArchSpec
 from search_spaces.variant import Variant
 from supernet.video_net import VideoNet
 

@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_spaces.cost import has_skip_projection
 from search_spaces.rounding import se_hidden_width
-from search_spaces.spec import Kernel, LayerSpec, kernel_name
+from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name
 from search_spaces.variant import Variant
 from supernet.depthwise import depthwise_conv3d
 

@@ -6,8 +6,15 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from search_spaces.cost import INPUT_CHANNELS, STEM_KERNEL, STEM_STRIDE, has_skip_projection
-from search_spaces.spec import ArchSpec, Kernel, layer_name
+from search_spaces.spec import (
+    INPUT_CHANNELS,
+    STEM_KERNEL,
+    STEM_STRIDE,
+    ArchSpec,
+    Kernel,
+    has_skip_projection,
+    layer_name,
+)
 from search_spaces.variant import Variant
 from supernet.layers import Bottleneck, ConvNorm, Head, activate
 

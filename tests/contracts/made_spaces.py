@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from search_spaces.space import BlockChoices, Genotype, SearchSpace, population
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
+from search_spaces.variant import Variant
 
 TINY = SearchSpace(
     name="tiny",
@@ -132,3 +133,41 @@ def specs() -> st.SearchStrategy[ArchSpec]:
 
 def _some(values: tuple) -> st.SearchStrategy[tuple]:
     return st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True).map(tuple)
+
+
+def frame_wise(spec: ArchSpec) -> ArchSpec:
+    """The same spec with every kernel cut to one frame."""
+    return replace(
+        spec,
+        blocks=tuple(
+            BlockSpec(
+                layers=tuple(replace(layer, kernel=(1, layer.kernel[1], layer.kernel[2])) for layer in block.layers)
+            )
+            for block in spec.blocks
+        ),
+    )
+
+
+@st.composite
+def variants(draw: st.DrawFn, *, streaming: bool | None = None, temporal_shift: bool = False) -> Variant:
+    """Any valid variant; `streaming` asks for one that streams, or for one that does not."""
+    causal = draw(st.booleans()) if streaming is None else streaming
+    se = draw(st.sampled_from(("none", "2d", "3d", "2plus3d")))
+    over_time = se in ("3d", "2plus3d")
+    cumulative = over_time and (draw(st.booleans()) if streaming is None else streaming)
+    per_frame = se in ("2d", "2plus3d") or cumulative
+    streams = causal and (cumulative or not over_time)
+    memory = draw(st.sampled_from(("all", "window", "decay"))) if streams else "all"
+    return Variant(
+        conv=draw(st.sampled_from(("3d", "3d_2plus1d", "2plus1d"))),
+        causal=causal,
+        temporal_shift=temporal_shift,
+        se=se,
+        se_pool="cumulative" if cumulative else "global",
+        positional_encoding=per_frame and draw(st.booleans()),
+        pool_window=draw(st.integers(1, 7)) if memory == "window" else None,
+        pool_decay=draw(st.floats(0.1, 0.99)) if memory == "decay" else None,
+        activation=draw(st.sampled_from(("swish", "hard_swish"))),
+        gate=draw(st.sampled_from(("sigmoid", "hard_sigmoid", "legacy_hard_sigmoid"))),
+        head_activation=draw(st.sampled_from(("swish", "hard_swish"))),
+    )

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_spaces import clips, layers, specs
 
-from search_spaces.cost import cost, head_cost, layer_cost, part_costs, same_size, stem_cost, total
+from search_spaces.cost import cost, head_cost, layer_cost, part_costs, stem_cost, total
 from search_spaces.published import NAMES, published
 from search_spaces.rounding import se_hidden_width
-from search_spaces.spec import ClipGeometry, LayerSpec, kernel_name
+from search_spaces.spec import ClipGeometry, LayerSpec, kernel_name, same_size
 from search_spaces.variant import Variant
 
 CLIP = ClipGeometry(num_frames=2, resolution=9, rate_fps=5.0)

@@ -195,7 +195,7 @@ LAYER = ("arch", "blocks", 3, "layers", 1)
         (put(*LAYER, "krenel", value=[3, 3, 3]), r"^arch\.blocks\[3\]\.layers\[1\]\.krenel: must be a known field"),
         (put(*LAYER, "a\nb", value=1), r"^arch\.blocks\[3\]\.layers\[1\]\['a\\nb'\]: must be a known field"),
         (put("x" * 99, value=1), r"^\['x{76}\.\.\.\]: must be a known field"),
-        (put("variant", "causal", value=True), r"^variant\.causal: must be a known field, but got an unknown one$"),
+        (put("variant", "colour", value=True), r"^variant\.colour: must be a known field, but got an unknown one$"),
         (put("provenance", "host", value="mine"), r"^provenance\.host: must be a known field"),
         (drop("arch"), r"^arch: must be given, but is missing$"),
         (drop("variant"), r"^variant: must be given, but is missing$"),
@@ -242,7 +242,7 @@ LAYER = ("arch", "blocks", 3, "layers", 1)
         ),
         (
             put("variant", "gate", value="tanh"),
-            r"^variant\.gate: input should be 'sigmoid' or 'hard_sigmoid', but got 'tanh'$",
+            r"^variant\.gate: input should be 'sigmoid', 'hard_sigmoid' or 'legacy_hard_sigmoid', but got 'tanh'$",
         ),
         (put("metrics", value={"top1": "high"}), r"^metrics\.top1: input should be a valid number, but got 'high'$"),
         (put("genotype", value=[]), r"^genotype: input should be an object, but got \[\]$"),
