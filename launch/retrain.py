@@ -47,7 +47,7 @@ class Options:
         spec: Spec file, or published:A0 to published:A5.
         data: Manifest; trains on its train split, measures on val.
         out: Run folder to make.
-        variant: base, or a JSON file; None takes the one of the spec file.
+        variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
         init: scratch, supernet:RUN for the shared weights of a search, or weights:FILE for a safetensors file.
         recipe: Epochs, batch size, rates, clip lengths.
         clips: Reading of the videos.
@@ -179,7 +179,7 @@ def accuracy_of(
 def _check(options: Options) -> tuple[SpecFile, Manifest]:
     spec_file = find_spec(options.spec)
     if options.variant is not None:
-        variant = find_variant(options.variant)
+        variant = find_variant(options.variant, spec=options.spec)
         spec_file = make_spec_file(
             spec_file.arch, variant, genotype=spec_file.genotype, provenance=spec_file.provenance
         )

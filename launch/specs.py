@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from search_spaces.errors import DocumentError, SpecError, UsageError
-from search_spaces.published import PREFIX, published
+from search_spaces.published import PREFIX, published, released_stream
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec, spec_error
 from search_spaces.strict_json import canonical, load
 from search_spaces.variant import VARIANTS, Variant
@@ -25,12 +25,18 @@ def find_spec(name: str) -> SpecFile:
     return read_spec(Path(name))
 
 
-def find_variant(name: str) -> Variant:
+def find_variant(name: str, *, spec: str = "") -> Variant:
     """The variant of a name, or of a JSON file with its switches.
+
+    Args:
+        name: What was asked for.
+        spec: Name of the spec it is for; `released-stream` is of a published network as that one was released.
 
     Raises:
         SpecError: Unknown, unreadable, or with an unknown switch or value.
     """
+    if name == "released-stream" and spec.startswith(PREFIX):
+        return released_stream(spec.removeprefix(PREFIX))
     if name in VARIANTS:
         return VARIANTS[name]
     if not name.endswith(".json"):

@@ -4,9 +4,9 @@ import pytest
 
 from launch.specs import check_classes, find_spec, find_variant
 from search_spaces.errors import SpecError, UsageError
-from search_spaces.published import published
+from search_spaces.published import published, released_stream
 from search_spaces.spec_json import make_spec_file, write_spec
-from search_spaces.variant import Variant
+from search_spaces.variant import VARIANTS, Variant
 
 
 def test_published_networks_and_files(tmp_path):
@@ -34,6 +34,14 @@ def test_variants_by_name_and_file(tmp_path):
             find_variant(str(path))
     with pytest.raises(SpecError, match="did you mean base"):
         find_variant("bas")
+
+
+def test_a_published_stream_is_built_as_it_was_released(tmp_path):
+    for name in ("A0", "A1", "A3"):
+        assert find_variant("released-stream", spec=f"published:{name}") == released_stream(name)
+    assert find_variant("released-stream", spec=str(tmp_path / "a3.json")) == VARIANTS["released-stream"]
+    assert find_variant("released-stream") == VARIANTS["released-stream"]
+    assert find_variant("paper-stream", spec="published:A3") == VARIANTS["paper-stream"]
 
 
 @pytest.mark.parametrize("classes", [0, -3, 10**7])
