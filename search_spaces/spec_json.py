@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from search_spaces.errors import DocumentError, MovinasError, SpecError, shown
 from search_spaces.spec import ArchSpec
 from search_spaces.strict_json import canonical, essence, load, pretty
-from search_spaces.variant import Variant
+from search_spaces.variant import Variant, check_fits
 
 SCHEMA: Literal[1] = 1
 KIND: Literal["movinas.spec"] = "movinas.spec"
@@ -53,6 +53,9 @@ class SpecFile:
     Attributes:
         genotype: Choice of every active decision, where it came from a space.
         metrics: Named numbers about it, such as `quality` or `macs`.
+
+    Raises:
+        SpecError: The architecture cannot be built in this variant.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -65,6 +68,9 @@ class SpecFile:
     genotype: dict[str, Choice] | None = None
     provenance: Provenance = field(default_factory=Provenance)
     metrics: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fits(self.arch, self.variant)
 
 
 _ADAPTER = TypeAdapter(SpecFile)
