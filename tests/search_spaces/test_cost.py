@@ -72,7 +72,7 @@ class Walk:
             self.conv(inputs, layer.width, (1, 1, 1))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(specs(), variants())
 def test_cost_equals_a_walk_through_the_network(spec, variant):
     walk, found = Walk(spec, variant, num_classes=11), cost(spec, variant, num_classes=11)
@@ -90,7 +90,7 @@ def test_cost_of_a_published_network_equals_the_walk(name, variant):
     assert (found.macs, found.params) == (walk.macs, walk.params)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs(), variants())
 def test_a_temporal_shift_costs_nothing_but_its_state(spec, variant):
     still = frame_wise(spec)
@@ -211,7 +211,7 @@ def peak_step_by_step(layer, variant, *, in_width, in_size, num_frames):
     return peak
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(layers(), variants() | variants(temporal_shift=True), st.integers(1, 70), st.integers(1, 9), st.integers(1, 4))
 def test_peak_of_a_layer_equals_its_operators_step_by_step(layer, variant, in_width, in_size, num_frames):
     place = {"in_width": in_width, "in_size": in_size, "num_frames": num_frames}
@@ -220,7 +220,7 @@ def test_peak_of_a_layer_equals_its_operators_step_by_step(layer, variant, in_wi
     assert layer_cost(layer, variant, **place).peak_activations == peak_step_by_step(layer, variant, **place)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs(), variants())
 def test_peak_of_a_step_is_that_of_a_clip_of_one_frame(spec, variant):
     one_frame = cost(spec, variant, num_classes=3, clip=dataclasses.replace(spec.clip, num_frames=1))
@@ -257,14 +257,14 @@ def test_squeeze_and_excitation_costs_two_linear_layers():
     assert on.extra_half_macs - off.extra_half_macs == 3 * 5 * 5 * 76
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs(), variants(), clips())
 def test_another_clip_costs_as_a_spec_of_that_clip(spec, variant, clip):
     there = cost(dataclasses.replace(spec, clip=clip), variant, num_classes=3)
     assert cost(spec, variant, num_classes=3, clip=clip) == there
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs(), variants())
 def test_parts_are_named_in_order_and_add_up(spec, variant):
     parts = part_costs(spec, variant, num_classes=3)
@@ -280,7 +280,7 @@ def test_parts_are_named_in_order_and_add_up(spec, variant):
     assert found.peak_activation_bytes == 4 * max(part.peak_activations for part in parts.values())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs(), variants())
 def test_the_states_of_the_parts_are_the_state_of_the_network(spec, variant):
     state = state_entries(spec, variant, height=spec.clip.resolution, width=spec.clip.resolution)
@@ -288,7 +288,7 @@ def test_the_states_of_the_parts_are_the_state_of_the_network(spec, variant):
     assert found == list(state.values())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs(), variants(streaming=False))
 def test_a_network_that_does_not_stream_has_no_state_and_no_steps(spec, variant):
     found = cost(spec, variant)
@@ -296,7 +296,7 @@ def test_a_network_that_does_not_stream_has_no_state_and_no_steps(spec, variant)
     assert found.macs_per_frame is found.step_peak_activation_bytes is found.streams_per_gb is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs(), variants(streaming=True))
 def test_a_type_of_half_the_size_halves_activations_and_buffers_but_no_sums(spec, variant):
     whole, half = (cost(spec, variant, dtype=dtype) for dtype in ("fp32", "bf16"))

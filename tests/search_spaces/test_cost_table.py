@@ -39,7 +39,7 @@ def test_tables_equal_the_costs_of_200_random_specs(space, variant):
         assert table.costs(indices_ND).tolist() == expected[metric]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     spaces_and_indices(),
     variants() | variants(streaming=True),
@@ -67,7 +67,7 @@ def test_bounds_equal_brute_force(space, variant):
         assert found == (min(expected[metric]), max(expected[metric]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spaces_and_indices(), variants())
 def test_bounds_hold_everything(drawn, variant):
     space, indices_ND = drawn
