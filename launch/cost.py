@@ -63,7 +63,12 @@ class Row:
 
 def run(options: Options) -> int:
     """Print the costs; with `verify`, fail where the count differs."""
-    rows = [_row(name, options) for name in options.specs]
+    asked = STREAM if options.stream else options.variant
+    rows = []
+    for name in options.specs:
+        found = find_spec(name)
+        variant = found.variant if asked is None else find_variant(asked, spec=name)
+        rows.append(_row(name, found.arch, variant, options))
     if options.json:
         console.show_json([_document(row, options) for row in rows])
         return 0
@@ -77,18 +82,15 @@ def run(options: Options) -> int:
     return 0
 
 
-def _row(name: str, options: Options) -> Row:
-    found = find_spec(name)
-    asked = STREAM if options.stream else options.variant
-    variant = found.variant if asked is None else find_variant(asked, spec=name)
-    costs = cost(found.arch, variant, num_classes=options.classes, dtype=options.dtype)
+def _row(name: str, arch: ArchSpec, variant: Variant, options: Options) -> Row:
+    costs = cost(arch, variant, num_classes=options.classes, dtype=options.dtype)
     if options.verify:
-        _verify(name, found.arch, variant, costs, classes=options.classes)
+        _verify(name, arch, variant, costs, classes=options.classes)
     return Row(
         name=name,
-        fingerprint=fingerprint(found.arch, variant),
+        fingerprint=fingerprint(arch, variant),
         costs=costs,
-        entries=_entries(found.arch, variant, options.dtype),
+        entries=_entries(arch, variant, options.dtype),
     )
 
 
