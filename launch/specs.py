@@ -3,12 +3,12 @@
 import difflib
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from search_spaces.errors import DocumentError, SpecError, UsageError
+from search_spaces.errors import SpecError, UsageError
 from search_spaces.published import PREFIX, published
-from search_spaces.spec_json import SpecFile, make_spec_file, read_spec, spec_error
-from search_spaces.strict_json import canonical, load
+from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
+from search_spaces.typed_json import read_document, validate
 from search_spaces.variant import VARIANTS, Variant
 
 MAX_CLASSES = 1_000_000
@@ -38,12 +38,7 @@ def find_variant(name: str) -> Variant:
         hint = f"; did you mean {close[0]}?" if close else ""
         raise SpecError(f"a variant must be one of {', '.join(VARIANTS)} or a JSON file, but got {name!r}{hint}")
     path = Path(name)
-    try:
-        return TypeAdapter(Variant).validate_json(canonical(load(path)))
-    except DocumentError as error:
-        raise SpecError(error.message, path=path) from error
-    except ValidationError as error:
-        raise spec_error(error, path=path) from error
+    return validate(TypeAdapter(Variant), read_document(path), path=path)
 
 
 def check_classes(classes: int) -> None:
