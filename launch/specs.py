@@ -5,8 +5,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from search_spaces.ensemble import in_variant
+from search_spaces.ensemble_json import EnsembleFile, make_ensemble_file, read_spec_or_ensemble
 from search_spaces.errors import SpecError, UsageError
-from search_spaces.published import PREFIX, published
+from search_spaces.published import ENSEMBLES, PREFIX, published, published_ensemble
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
 from search_spaces.typed_json import read_document, validate
 from search_spaces.variant import VARIANTS, Variant
@@ -23,6 +25,31 @@ def find_spec(name: str) -> SpecFile:
     if name.startswith(PREFIX):
         return make_spec_file(published(name.removeprefix(PREFIX)), Variant())
     return read_spec(Path(name))
+
+
+def find_spec_or_ensemble(name: str, *, variant: str | None = None) -> SpecFile | EnsembleFile:
+    """The spec or ensemble of a file, or of `published:A0` to `published:A6`.
+
+    Args:
+        name: What was asked for.
+        variant: Name or file of the variant it is wanted in, of all members alike; None leaves it as it is.
+
+    Raises:
+        SpecError: Unknown, unreadable, or neither; as `find_variant`.
+    """
+    ensemble_name = name.removeprefix(PREFIX)
+    found: SpecFile | EnsembleFile
+    if not name.startswith(PREFIX):
+        found = read_spec_or_ensemble(Path(name))
+    elif ensemble_name in ENSEMBLES:
+        found = make_ensemble_file(published_ensemble(ensemble_name, Variant()))
+    else:
+        found = find_spec(name)
+    if variant is None:
+        return found
+    if isinstance(found, EnsembleFile):  # without its models, which are of networks as they were
+        return make_ensemble_file(in_variant(found.ensemble, find_variant(variant)), provenance=found.provenance)
+    return make_spec_file(found.arch, find_variant(variant), provenance=found.provenance)
 
 
 def find_variant(name: str) -> Variant:

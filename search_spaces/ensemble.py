@@ -86,10 +86,31 @@ def in_variant(ensemble: EnsembleSpec, variant: Variant) -> EnsembleSpec:
     return replace(ensemble, members=tuple(replace(member, variant=variant) for member in ensemble.members))
 
 
-def ensemble_cost(costs: Iterable[Cost]) -> Cost:
-    """Cost of members for one video: sums, but for the peak, since members run one after another."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleCost:
+    """Cost of an ensemble for one video: sums over its members, but for the peak.
+
+    Attributes:
+        macs: Multiply-adds of convolutions and linear layers.
+        paper_gflops: The paper's GFLOPs, in units of 1e9.
+        params: Trainable numbers.
+        peak_activation_bytes: The largest of the members', which run one after another.
+        stream_buffer_bytes: Bytes of stream buffers.
+        stream_state_bytes: Bytes of all state between two steps of a stream, which every member keeps.
+    """
+
+    macs: int
+    paper_gflops: float
+    params: int
+    peak_activation_bytes: int
+    stream_buffer_bytes: int
+    stream_state_bytes: int
+
+
+def ensemble_cost(costs: Iterable[Cost]) -> EnsembleCost:
+    """Cost of an ensemble of members with these costs."""
     costs = tuple(costs)
-    return Cost(
+    return EnsembleCost(
         macs=sum(cost.macs for cost in costs),
         paper_gflops=sum(cost.paper_gflops for cost in costs),
         params=sum(cost.params for cost in costs),
