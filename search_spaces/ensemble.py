@@ -23,9 +23,9 @@ class EnsembleMember:
     Attributes:
         arch: The architecture, with the member's own frames, resolution and frame rate.
         variant: How it is built.
-        offset_frames: How much later than in the middle of the video its clip lies, in frames of its own rate, in
-            [0, 1): 0.5 at half the frame rate is one frame of the full rate. Seconds would be rounded (1 / 5 s is no
-            binary fraction), and frames of the full rate would need that rate beside them.
+        offset_frames: How much later its clip lies than a view says, in frames of its own rate, in [0, 1): 0.5 at half
+            the frame rate is one frame of the full rate. Seconds would be rounded (1 / 5 s is no binary fraction), and
+            frames of the full rate would need that rate beside them.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
