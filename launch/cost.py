@@ -1,11 +1,14 @@
 """`movinas cost`: what specs cost, by arithmetic; `--verify` counts on the built network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from launch import console
-from launch.specs import check_classes, find_spec, find_variant
-from search_spaces.cost import BYTES, Cost, DataType, cost
+from launch.specs import check_classes, find_spec_or_ensemble
+from search_spaces.cost import BYTES, Cost, DataType, cost, streams_per_gb
+from search_spaces.ensemble import EnsembleCost, ensemble_cost
+from search_spaces.ensemble_json import EnsembleFile
 from search_spaces.errors import SpecError, UsageError
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import fingerprint
@@ -16,13 +19,15 @@ POSITIONALS = ("specs",)
 STREAM = "released-stream"
 TYPE_NAMES: dict[DataType, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
+Document = dict[str, Any]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Cost of specs for one clip, and of a stream where they stream.
+    """Cost of specs for one clip, and of a stream where they stream; of an ensemble, in all and of each member.
 
     Attributes:
-        specs: Spec files, or published:A0 to published:A5.
+        specs: Spec files, ensemble files, or published:A0 to published:A6.
         variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
         stream: Short for --variant released-stream.
         classes: Outputs of the classifier.
@@ -47,66 +52,68 @@ class Options:
             raise UsageError(f"--stream is short for --variant {STREAM}: only one can be given, but got both")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What is known of one spec.
-
-    Attributes:
-        entries: Of its stream's state: name, shape without the number of streams, type and bytes.
-    """
-
-    name: str
-    fingerprint: str
-    costs: Cost
-    entries: Sequence[Mapping[str, object]]
-
-
 def run(options: Options) -> int:
     """Print the costs; with `verify`, fail where the count differs."""
-    asked = STREAM if options.stream else options.variant
-    rows = []
-    for name in options.specs:
-        found = find_spec(name)
-        variant = found.variant if asked is None else find_variant(asked, spec=name)
-        rows.append(_row(name, found.arch, variant, options))
+    documents = [_document(name, options) for name in options.specs]
     if options.json:
-        console.show_json([_document(row, options) for row in rows])
+        console.show_json(documents)
         return 0
+    rows = []
+    for document in documents:
+        rows.append(document)
+        rows += [
+            {**member, "name": f"  members[{number}]"} for number, member in enumerate(document.get("members", ()))
+        ]
     _show_clips(rows, options)
-    streaming = [row for row in rows if row.costs.streams_per_gb is not None]
-    if streaming:
-        _show_streams(streaming, options)
+    streams = [row for row in rows if row["stream_state_bytes"]]
+    if streams:
+        _show_streams(streams, options)
     if options.entries:
-        for row in streaming:
+        for row in streams:
             _show_entries(row)
     return 0
 
 
-def _row(name: str, arch: ArchSpec, variant: Variant, options: Options) -> Row:
-    costs = cost(arch, variant, num_classes=options.classes, dtype=options.dtype)
+def _document(name: str, options: Options) -> Document:
+    found = find_spec_or_ensemble(name, variant=STREAM if options.stream else options.variant)
+    if isinstance(found, EnsembleFile):
+        return {"name": name, "fingerprint": found.fingerprint, **_of_ensemble(name, found, options)}
+    return {"name": name, **_of_network(name, found.arch, found.variant, options)}
+
+
+def _of_ensemble(name: str, found: EnsembleFile, options: Options) -> Document:
+    members = [
+        {
+            "offset_frames": member.offset_frames,
+            **_of_network(f"{name}: members[{number}]", member.arch, member.variant, options),
+        }
+        for number, member in enumerate(found.ensemble.members)
+    ]
+    costs = ensemble_cost(_cost(member.arch, member.variant, options) for member in found.ensemble.members)
+    return {**_figures(costs, options), "members": members}
+
+
+def _of_network(where: str, arch: ArchSpec, variant: Variant, options: Options) -> Document:
+    costs = _cost(arch, variant, options)
     if options.verify:
-        _verify(name, arch, variant, costs, classes=options.classes)
-    return Row(
-        name=name,
-        fingerprint=fingerprint(arch, variant),
-        costs=costs,
-        entries=_entries(arch, variant, options.dtype),
-    )
-
-
-def _document(row: Row, options: Options) -> dict[str, object]:
+        _verify(where, arch, variant, costs, classes=options.classes)
     return {
-        "name": row.name,
-        "fingerprint": row.fingerprint,
-        "dtype": options.dtype,
-        **asdict(row.costs),
-        "streams_per_gb": row.costs.streams_per_gb,
-        "stream_entries": row.entries,
+        "fingerprint": fingerprint(arch, variant),
+        **_figures(costs, options),
+        "stream_entries": _entries(arch, variant, options.dtype),
         "verified": options.verify,
     }
 
 
-def _verify(name: str, arch: ArchSpec, variant: Variant, costs: Cost, *, classes: int) -> None:
+def _cost(arch: ArchSpec, variant: Variant, options: Options) -> Cost:
+    return cost(arch, variant, num_classes=options.classes, dtype=options.dtype)
+
+
+def _figures(costs: Cost | EnsembleCost, options: Options) -> Document:
+    return {"dtype": options.dtype, **asdict(costs), "streams_per_gb": streams_per_gb(costs.stream_state_bytes)}
+
+
+def _verify(where: str, arch: ArchSpec, variant: Variant, costs: Cost, *, classes: int) -> None:
     from supernet.count import count_macs_and_params  # noqa: PLC0415 -- torch is not needed without
 
     macs, params = count_macs_and_params(arch, variant, num_classes=classes)
@@ -114,11 +121,11 @@ def _verify(name: str, arch: ArchSpec, variant: Variant, costs: Cost, *, classes
         raise SpecError(
             f"arithmetic must equal the built network's {macs} MACs and {params} parameters, "
             f"but got {costs.macs} and {costs.params}",
-            where=name,
+            where=where,
         )
 
 
-def _entries(arch: ArchSpec, variant: Variant, dtype: DataType) -> list[dict[str, object]]:
+def _entries(arch: ArchSpec, variant: Variant, dtype: DataType) -> list[Document]:
     size = arch.clip.resolution
     return [
         {
@@ -131,46 +138,46 @@ def _entries(arch: ArchSpec, variant: Variant, dtype: DataType) -> list[dict[str
     ]
 
 
-def _show_clips(rows: Sequence[Row], options: Options) -> None:
+def _show_clips(rows: Sequence[Document], options: Options) -> None:
     console.show_table(
         f"Cost of one clip, {options.classes} classes{', counted by fvcore too' if options.verify else ''}",
         ("name", "MACs", "paper GFLOPs", "parameters", f"peak activations MiB, {options.dtype}"),
         [
             (
-                row.name,
-                f"{row.costs.macs:,}",
-                f"{row.costs.paper_gflops:.3f}",
-                f"{row.costs.params:,}",
-                _mib(row.costs.peak_activation_bytes),
+                row["name"],
+                f"{row['macs']:,}",
+                f"{row['paper_gflops']:.3f}",
+                f"{row['params']:,}",
+                _mib(row["peak_activation_bytes"]),
             )
             for row in rows
         ],
     )
 
 
-def _show_streams(rows: Sequence[Row], options: Options) -> None:
+def _show_streams(rows: Sequence[Document], options: Options) -> None:
     console.show_table(
         f"One stream, frame by frame, {options.dtype}; 1 GB is 10^9 bytes",
         ("name", "MACs per frame", "peak activations MiB", "stream buffers MiB", "state MiB", "streams per GB"),
         [
             (
-                row.name,
-                f"{row.costs.macs_per_frame:,}",
-                _mib(row.costs.step_peak_activation_bytes or 0),
-                _mib(row.costs.stream_buffer_bytes),
-                _mib(row.costs.stream_state_bytes),
-                f"{row.costs.streams_per_gb:,}",
+                row["name"],
+                f"{row['macs_per_frame']:,}" if "macs_per_frame" in row else "",
+                _mib(row["step_peak_activation_bytes"]) if "step_peak_activation_bytes" in row else "",
+                _mib(row["stream_buffer_bytes"]),
+                _mib(row["stream_state_bytes"]),
+                f"{row['streams_per_gb']:,}",
             )
             for row in rows
         ],
     )
 
 
-def _show_entries(row: Row) -> None:
+def _show_entries(row: Document) -> None:
     columns = ("name", "shape", "dtype", "bytes")
-    console.show_table(
-        f"State of a stream of {row.name}", columns, [[entry[column] for column in columns] for entry in row.entries]
-    )
+    entries = [[entry[column] for column in columns] for entry in row.get("stream_entries", ())]
+    if entries:
+        console.show_table(f"State of a stream of {row['name'].strip()}", columns, entries)
 
 
 def _mib(num_bytes: int) -> str:

@@ -83,11 +83,6 @@ class Cost:
     macs_per_frame: int | None
     step_peak_activation_bytes: int | None
 
-    @property
-    def streams_per_gb(self) -> int | None:
-        """How many streams' states 10^9 bytes hold; None where the network does not stream."""
-        return 10**9 // self.stream_state_bytes if self.stream_state_bytes else None
-
 
 def stem_cost(width: int, *, clip: ClipGeometry) -> PartCost:
     """The strided 1x3x3 convolution with its norm and activation."""
@@ -247,6 +242,11 @@ def cost(
         macs_per_frame=macs_per_frame,
         step_peak_activation_bytes=step_peak,
     )
+
+
+def streams_per_gb(stream_state_bytes: int) -> int | None:
+    """How many streams' states 10^9 bytes hold; None where there is none."""
+    return 10**9 // stream_state_bytes if stream_state_bytes else None
 
 
 def _squeeze(channels: int, variant: Variant, *, num_frames: int) -> tuple[int, int, int]:

@@ -1,10 +1,13 @@
 """Names on the command line."""
 
+import dataclasses
+
 import pytest
 
-from launch.specs import check_classes, find_spec, find_variant
+from launch.specs import check_classes, find_spec, find_spec_or_ensemble, find_variant
+from search_spaces.ensemble_json import make_ensemble_file, write_ensemble
 from search_spaces.errors import SpecError, UsageError
-from search_spaces.published import published, released_stream
+from search_spaces.published import published, published_ensemble, released_stream
 from search_spaces.spec_json import make_spec_file, write_spec
 from search_spaces.variant import VARIANTS, Variant
 
@@ -17,6 +20,41 @@ def test_published_networks_and_files(tmp_path):
         find_spec("published:a0")
     with pytest.raises(SpecError, match="must be a readable file"):
         find_spec(str(tmp_path / "no.json"))
+
+
+def test_specs_and_ensembles(tmp_path):
+    assert find_spec_or_ensemble("published:A3") == find_spec("published:A3")
+    a6 = find_spec_or_ensemble("published:A6")
+    assert a6.ensemble == published_ensemble("A6", Variant())
+    path = write_ensemble(make_ensemble_file(a6.ensemble, models=("a", "b")), tmp_path)
+    assert find_spec_or_ensemble(str(path)).models == ("a", "b")
+    with pytest.raises(SpecError, match="kind: must be 'movinas.spec', but got 'movinas.ensemble'"):
+        find_spec(str(path))
+    with pytest.raises(SpecError, match="but got 'A6', the ensemble of A4 and A5"):
+        find_spec("published:A6")
+    with pytest.raises(SpecError, match="a published network must be one of A0"):
+        find_spec_or_ensemble("published:A7")
+
+
+def test_specs_and_ensembles_in_another_variant(tmp_path):
+    stream = VARIANTS["paper-stream"]
+    assert find_spec_or_ensemble("published:A3", variant="paper-stream") == make_spec_file(published("A3"), stream)
+    path = write_ensemble(make_ensemble_file(published_ensemble("A6", Variant()), models=("a", "b")), tmp_path)
+    changed = find_spec_or_ensemble(str(path), variant="paper-stream")
+    assert changed == make_ensemble_file(published_ensemble("A6", stream))
+    assert changed.models is None
+
+
+def test_a_published_stream_is_built_as_it_was_released():
+    for name in ("A0", "A1", "A3"):
+        assert find_variant("released-stream", arch=published(name)) == released_stream(name)
+    other = dataclasses.replace(published("A3"), stem_width=24)
+    assert find_variant("released-stream", arch=other) == VARIANTS["released-stream"]
+    assert find_variant("released-stream") == VARIANTS["released-stream"]
+    assert find_variant("paper-stream", arch=published("A3")) == VARIANTS["paper-stream"]
+    assert find_spec_or_ensemble("published:A3", variant="released-stream").variant == released_stream("A3")
+    members = find_spec_or_ensemble("published:A6", variant="released-stream").ensemble.members
+    assert [member.variant for member in members] == [released_stream("A4"), released_stream("A5")]
 
 
 def test_variants_by_name_and_file(tmp_path):
@@ -34,14 +72,6 @@ def test_variants_by_name_and_file(tmp_path):
             find_variant(str(path))
     with pytest.raises(SpecError, match="did you mean base"):
         find_variant("bas")
-
-
-def test_a_published_stream_is_built_as_it_was_released(tmp_path):
-    for name in ("A0", "A1", "A3"):
-        assert find_variant("released-stream", spec=f"published:{name}") == released_stream(name)
-    assert find_variant("released-stream", spec=str(tmp_path / "a3.json")) == VARIANTS["released-stream"]
-    assert find_variant("released-stream") == VARIANTS["released-stream"]
-    assert find_variant("paper-stream", spec="published:A3") == VARIANTS["paper-stream"]
 
 
 @pytest.mark.parametrize("classes", [0, -3, 10**7])
