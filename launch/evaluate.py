@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from torch import nn
+
 from launch import console
 from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
 from launch.compute import Amp, Compute, set_up
@@ -12,11 +14,11 @@ from results.files import replace_file
 from results.records import TestReport
 from results.run_dir import open_run
 from retrain.evaluate import Predictions, predict, report_of
+from retrain.frame_by_frame import FrameByFrame
 from retrain.model_file import ModelCard, load_model
 from search_spaces.errors import ManifestError
 from search_spaces.spec import ClipGeometry
 from search_spaces.strict_json import pretty
-from supernet.video_net import VideoNet
 from video.manifest import Split, VideoItem, load_manifest
 
 POSITIONALS = ("run",)
@@ -31,6 +33,7 @@ class Options:
         data: Manifest with the classes the network was trained on.
         split: Which of its videos.
         views: Clips per video, as positions x crops, averaged: 1x1 is the middle, 10x3 the usual multi-clip test.
+        stream: Step through each clip frame by frame; the network must be one that streams.
         batch_size: Clips per batch.
         clips: Reading of the videos.
         device: auto, cpu, cuda, ...
@@ -45,6 +48,7 @@ class Options:
     data: Path
     split: Split = "test"
     views: str = "1x1"
+    stream: bool = False
     batch_size: int = 32
     clips: ClipConfig = field(default_factory=ClipConfig)
     device: str = "auto"
@@ -62,7 +66,7 @@ def run(options: Options) -> int:
         console.show_json(asdict(report))
         return 0
     console.show_table(
-        f"{options.split} split, {options.views} views",
+        f"{options.split} split, {options.views} views{', frame by frame' if options.stream else ''}",
         ("top-1", "top-5", "videos", "failed"),
         [(f"{report.top1:.4f}", f"{report.top5:.4f}", report.num_videos, report.num_failed)],
     )
@@ -86,16 +90,22 @@ def evaluate(options: Options) -> TestReport:
         )
     items = videos_of(manifest, options.split, path=options.data)
     predictions = predictions_of(
-        net, card, items, options.clips, compute, views=options.views, batch_size=options.batch_size
+        FrameByFrame(net) if options.stream else net,
+        card,
+        items,
+        options.clips,
+        compute,
+        views=options.views,
+        batch_size=options.batch_size,
     )
-    report = report_of(predictions, class_names=card.class_names, views=options.views)
+    report = replace(report_of(predictions, class_names=card.class_names, views=options.views), stream=options.stream)
     replace_file(folder.test_path, pretty(asdict(report)).encode())
     write_report(folder)
     return report
 
 
 def predictions_of(
-    net: VideoNet,
+    net: nn.Module,
     card: ModelCard,
     items: Sequence[VideoItem],
     config: ClipConfig,
