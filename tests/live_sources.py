@@ -2,11 +2,14 @@
 
 import contextlib
 import http.server
+import io
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import av
 
 Chunks = Iterable[bytes]
 
@@ -60,3 +63,15 @@ def server(chunks: Chunks, *, kind: str, pause_s: float = 0.0) -> Iterator[str]:
         finally:
             here.shutdown()
             thread.join()
+
+
+def as_container(path: Path, name: str = "mpegts") -> bytes:
+    """The packets of a video in another container, without a word the one that cameras send."""
+    out = io.BytesIO()
+    with av.open(str(path)) as source, av.open(out, mode="w", format=name) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return out.getvalue()

@@ -7,7 +7,7 @@ follows a frame without delay, and a file is read just as a camera that shows th
 import math
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,7 +43,9 @@ _Result = StreamFrame | BaseException | None
 """What the reading thread tells: a frame, why there are no more, or that it is done."""
 
 
-def stream_frames(source: Source, *, rate_fps: float, short_side: int, resolution: int) -> Iterator[StreamFrame]:
+def stream_frames(
+    source: Source, *, rate_fps: float, short_side: int, resolution: int
+) -> Generator[StreamFrame, None, None]:
     """The frame of every tick.
 
     A live source is read by another thread, so that this one can be interrupted while it waits.
@@ -64,13 +66,13 @@ def stream_frames(source: Source, *, rate_fps: float, short_side: int, resolutio
             f"rate_fps={rate_fps}, short_side={short_side}, resolution={resolution}"
         )
 
-    def read() -> Iterator[StreamFrame]:
+    def read() -> Generator[StreamFrame, None, None]:
         return _read(source, rate_fps=rate_fps, short_side=short_side, resolution=resolution)
 
     return _in_background(read, source, patience_s=source.timeout_s + 1 / rate_fps) if source.live else read()
 
 
-def _read(source: Source, *, rate_fps: float, short_side: int, resolution: int) -> Iterator[StreamFrame]:
+def _read(source: Source, *, rate_fps: float, short_side: int, resolution: int) -> Generator[StreamFrame, None, None]:
     num_bridged = max(1, round(MAX_BRIDGED_S * rate_fps))
     num_ticks, last = 0, None
     with open_source(source) as video:
@@ -95,7 +97,7 @@ def _centre(picture_HWC: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8
 
 def _in_background(
     read: Callable[[], Iterator[StreamFrame]], source: Source, *, patience_s: float
-) -> Iterator[StreamFrame]:
+) -> Generator[StreamFrame, None, None]:
     """The same frames, read a little ahead by a thread that ends with its source or with the iterator.
 
     Raises:
