@@ -121,36 +121,36 @@ def execute(run: RunDir, options: Options) -> ModelCard:
     return read_card(run.model_path)
 
 
-def initial_net(
-    spec_file: SpecFile, init: str, *, class_names: tuple[str, ...], seed: int, rezero: float = 0.0
-) -> VideoNet:
-    """The network that training starts from.
+def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...], seed: int, recipe: Recipe) -> VideoNet:
+    """The network that training starts from, as the recipe has it drop things.
 
     Raises:
         UsageError: `init` is not written as it must be.
         WeightsError: The weights are of another network or other classes.
     """
     source, _, name = init.partition(":")
-    if init == "scratch":
-        return VideoNet(
-            spec_file.arch,
-            spec_file.variant,
-            num_classes=len(class_names),
-            seed=derive_seed(seed, "network"),
-            rezero=rezero,
-        )
-    if source == "weights" and name:
-        net = VideoNet(spec_file.arch, spec_file.variant, num_classes=len(class_names))
+    if init != "scratch" and not (source in ("supernet", "weights") and name):
+        raise UsageError(f"init must be scratch, supernet:RUN or weights:FILE, but got {init!r}")
+    net = VideoNet(
+        spec_file.arch,
+        spec_file.variant,
+        num_classes=len(class_names),
+        seed=derive_seed(seed, "network"),
+        rezero=recipe.rezero_init,
+        dropout=recipe.dropout,
+        drop_path=recipe.stochastic_depth,
+    )
+    if source == "weights":
         try:
             load_exactly(net, from_bytes(Path(name).read_bytes()), source=name)
         except OSError as error:
             raise WeightsError(f"must be a readable file, but got {error.strerror}", path=name) from error
         except WeightsError as error:
             raise error.at(path=name) from error
-        return net
-    if source == "supernet" and name:
-        return _net_of_supernet(open_run(Path(name), kind="search"), spec_file, class_names=class_names)
-    raise UsageError(f"init must be scratch, supernet:RUN or weights:FILE, but got {init!r}")
+    elif source == "supernet":
+        shared = _net_of_supernet(open_run(Path(name), kind="search"), spec_file, class_names=class_names)
+        load_exactly(net, shared.state_dict(), source=name)
+    return net
 
 
 def accuracy_of(
@@ -178,7 +178,7 @@ def _check(options: Options) -> tuple[SpecFile, Manifest]:
         )
     manifest = load_manifest(options.data)
     videos_of(manifest, "train", path=options.data)
-    initial_net(spec_file, options.init, class_names=manifest.class_names, seed=options.seed)
+    initial_net(spec_file, options.init, class_names=manifest.class_names, seed=options.seed, recipe=options.recipe)
     return spec_file, manifest
 
 
@@ -234,7 +234,7 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
         options.init if fresh else "scratch",
         class_names=manifest.class_names,
         seed=options.seed,
-        rezero=recipe.rezero_init,
+        recipe=recipe,
     )
     return Trainer(
         net.to(compute.device),
@@ -261,6 +261,7 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
             tally=tally,
         ),
         accuracy=accuracy,
+        seed=options.seed,
         amp_dtype=compute.amp_dtype,
     )
 
