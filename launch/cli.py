@@ -36,6 +36,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("launch.predict", "classes of videos"),
     "stream": ("launch.stream", "classes of a video, camera or network stream, frame by frame"),
     "bench cost": ("launch.bench.cost", "genotypes costed per second"),
+    "bench model": ("launch.bench.model", "time of a streamed frame, beside the matrix rate of the machine"),
+    "bench memory": ("launch.bench.memory", "peak memory against the number of frames"),
 }
 
 
