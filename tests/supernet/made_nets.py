@@ -47,15 +47,15 @@ def randomise(net: nn.Module, *, seed: int = 0) -> None:
 
 
 @torch.no_grad()
-def settled(net: VideoNet) -> VideoNet:
-    """The network in evaluation, with running statistics as its activations are.
+def settled(net: VideoNet, *, height: int, width: int) -> VideoNet:
+    """The network in evaluation, with running statistics as its activations are on frames of this size.
 
     Deep networks with drawn ones multiply every rounding error by thousands, and so does the function they stand for.
     """
     for module in net.modules():
         if isinstance(module, ConvNorm):
             module.momentum = 1.0
-    clips_BCTHW = torch.rand(2, 3, 12, 64, 64, generator=torch.Generator().manual_seed(1))
+    clips_BCTHW = torch.rand(2, 3, 12, height, width, generator=torch.Generator().manual_seed(1))
     net.train()(clips_BCTHW)
     return net.eval()
 

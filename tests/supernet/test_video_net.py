@@ -231,14 +231,14 @@ def test_a_stream_in_any_pieces_is_the_clip(spec, variant, shift, data):
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (45, 80)])
 def test_a_published_stream_is_the_clip(name, form, height, width):
     variant = VARIANTS["paper-stream"] if form == "paper" else released_stream(name)
-    net = settled(made(published(name), variant))
+    net = settled(made(published(name), variant), height=height, width=width)
     assert_stream_is_clip(net, noise(1, num_frames=7, height=height, width=width), [1, 1, 3, 2])
 
 
 @pytest.mark.parametrize("variant", [*STREAMING, BASE])
 @pytest.mark.parametrize(("height", "width"), [(91, 160), (172, 229)])
 def test_frames_of_odd_sizes_that_are_not_square_go_through_a0(variant, height, width):
-    net = settled(made(published("A0"), variant))
+    net = settled(made(published("A0"), variant), height=height, width=width)
     clips_BCTHW = noise(1, num_frames=3, height=height, width=width)
     if variant.streams:
         assert_stream_is_clip(net, clips_BCTHW, [1, 2])
