@@ -8,6 +8,7 @@ from launch import console
 from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
 from launch.compute import Amp, Compute, set_up
 from launch.report import write_report
+from launch.runs import model_folder
 from results.files import replace_file
 from results.records import TestReport
 from results.run_dir import open_run
@@ -27,7 +28,7 @@ class Options:
     """Measure a retrained network.
 
     Attributes:
-        run: Run folder of a finished retraining.
+        run: Run folder of a finished retraining, or folder of a network.
         data: Manifest with the classes the network was trained on.
         split: Which of its videos.
         views: Clips per video, as positions x crops, averaged: 1x1 is the middle, 10x3 the usual multi-clip test.
@@ -56,7 +57,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Measure, keep the result as test.json in the run folder, and print it."""
+    """Measure, keep the result as test.json in the folder of a run, and print it."""
     report = evaluate(options)
     if options.json:
         console.show_json(asdict(report))
@@ -73,10 +74,10 @@ def run(options: Options) -> int:
 
 
 def evaluate(options: Options) -> TestReport:
-    """The report, which also stays in the run folder."""
-    folder = open_run(options.run, kind="retrain")
+    """The report, which also stays in the folder of a run."""
+    folder = model_folder(options.run)
     compute = set_up(options)
-    net, card = load_model(folder.model_path)
+    net, card = load_model(folder)
     manifest = load_manifest(options.data)
     if manifest.class_names != card.class_names:
         raise ManifestError(
@@ -89,8 +90,10 @@ def evaluate(options: Options) -> TestReport:
         net, card, items, options.clips, compute, views=options.views, batch_size=options.batch_size
     )
     report = report_of(predictions, class_names=card.class_names, views=options.views)
-    replace_file(folder.test_path, pretty(asdict(report)).encode())
-    write_report(folder)
+    if folder != options.run:
+        run = open_run(options.run, kind="retrain")
+        replace_file(run.test_path, pretty(asdict(report)).encode())
+        write_report(run)
     return report
 
 

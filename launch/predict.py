@@ -9,7 +9,7 @@ from launch import console
 from launch.clips import ClipConfig
 from launch.compute import Amp, set_up
 from launch.evaluate import predictions_of
-from results.run_dir import open_run
+from launch.runs import model_folder
 from retrain.model_file import load_model
 from search_spaces.errors import UsageError, VideoError
 from video.decode import probe
@@ -23,7 +23,7 @@ class Options:
     """Classes of videos.
 
     Attributes:
-        run: Run folder of a finished retraining.
+        run: Run folder of a finished retraining, or folder of a network.
         videos: Video files.
         top: How many classes to name.
         views: Clips per video, as positions x crops, averaged.
@@ -53,9 +53,9 @@ def run(options: Options) -> int:
     """Print the likeliest classes of each video; exit 2 if one of them cannot be decoded."""
     if options.top < 1:
         raise UsageError(f"top must be at least 1, but got {options.top}")
-    folder = open_run(options.run, kind="retrain")
+    folder = model_folder(options.run)
     compute = set_up(options)
-    net, card = load_model(folder.model_path)
+    net, card = load_model(folder)
     problems = {name: problem for name in options.videos if (problem := _problem(Path(name))) is not None}
     items = [
         VideoItem(id=f"{number}", path=Path(name).resolve(), labels=(0,), split="test")
