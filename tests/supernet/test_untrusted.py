@@ -3,6 +3,8 @@
 import io
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 
@@ -125,6 +127,22 @@ def test_a_reader_that_takes_too_long_is_killed(tmp_path):
     path = write(tmp_path / "weights", {"a": torch.zeros(1)})
     with pytest.raises(WeightsError, match=r"weights: must be readable within 0.05 s, but is not"):
         read_state_dict(path, timeout_s=0.05)
+
+
+def test_the_reader_limits_itself(tmp_path):
+    path = write(tmp_path / "weights", {"a": torch.zeros(1)})
+    program = (
+        "import resource, sys; from supernet.untrusted_reader import main; "
+        "assert main(sys.argv[1], sys.argv[2], 1 << 20, 1 << 28) == 0; "
+        "kinds = (resource.RLIMIT_CORE, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_AS); "
+        "print(*(resource.getrlimit(kind)[1] for kind in kinds))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path), str(tmp_path / "out")], capture_output=True, text=True, check=True
+    )
+    core_bytes, cpu_s, file_bytes, memory_bytes = map(int, done.stdout.split())
+    assert (core_bytes, cpu_s, file_bytes) == (0, 60, 1 << 20)
+    assert 1 << 28 < memory_bytes < 1 << 45
 
 
 def test_a_reader_that_crashes_is_told(tmp_path, monkeypatch):
