@@ -30,8 +30,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "inspect": ("launch.inspect", "where a run stands, and the network it favours, layer by layer"),
     "report": ("launch.report", "one offline HTML file about a run"),
     "export": ("launch.export", "the best architectures of a search, as spec files"),
+    "ensemble": ("launch.ensemble", "several networks that answer together, as an ensemble file"),
     "retrain": ("launch.retrain", "train the network of a spec"),
-    "evaluate": ("launch.evaluate", "accuracy of a retrained network on a manifest"),
+    "evaluate": ("launch.evaluate", "accuracy of a retrained network or an ensemble on a manifest"),
     "predict": ("launch.predict", "classes of videos"),
     "bench cost": ("launch.bench.cost", "genotypes costed per second"),
 }

@@ -1,22 +1,29 @@
 """`movinas cost`: what specs cost, by arithmetic; `--verify` counts on the built network."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from launch import console
-from launch.specs import check_classes, find_spec, find_variant
+from launch.specs import check_classes, find_spec_or_ensemble
 from search_spaces.cost import Cost, cost
+from search_spaces.ensemble import ensemble_cost
+from search_spaces.ensemble_json import EnsembleFile
 from search_spaces.errors import SpecError
+from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import fingerprint
+from search_spaces.variant import Variant
 
 POSITIONALS = ("specs",)
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Cost of specs for one clip.
+    """Cost of specs for one clip; of an ensemble, the sum over its members' clips, and each member's.
 
     Attributes:
-        specs: Spec files, or published:A0 to published:A5.
+        specs: Spec files, ensemble files, or published:A0 to published:A6.
         variant: base, or a JSON file; None takes the one of the spec file.
         classes: Outputs of the classifier.
         verify: Build each network, count MACs with fvcore and parameters, and compare.
@@ -35,59 +42,60 @@ class Options:
 
 def run(options: Options) -> int:
     """Print the costs; with `verify`, fail where the count differs."""
-    documents = []
-    for name in options.specs:
-        found = find_spec(name)
-        variant = found.variant if options.variant is None else find_variant(options.variant)
-        costs = cost(found.arch, variant, num_classes=options.classes)
-        document: dict[str, object] = {
-            "name": name,
-            "fingerprint": fingerprint(found.arch, variant),
-            **_document(costs),
-        }
-        if options.verify:
-            from supernet.count import count_macs_and_params  # noqa: PLC0415 -- torch is not needed without
-
-            macs, params = count_macs_and_params(found.arch, variant, num_classes=options.classes)
-            if (macs, params) != (costs.macs, costs.params):
-                raise SpecError(
-                    f"arithmetic must equal the built network's {macs} MACs and {params} parameters, "
-                    f"but got {costs.macs} and {costs.params}",
-                    where=name,
-                )
-            document["verified"] = True
-        documents.append(document)
+    documents = [_document(name, options) for name in options.specs]
     if options.json:
         console.show_json(documents)
         return 0
     title = f"Cost of one clip, {options.classes} classes{', counted by fvcore too' if options.verify else ''}"
     columns = ("name", "MACs", "paper GFLOPs", "parameters", "peak activations MiB", "stream state MiB")
-    rows = [
-        (
-            document["name"],
-            f"{document['macs']:,}",
-            f"{document['paper_gflops']:.3f}",
-            f"{document['params']:,}",
-            f"{_mib(document['peak_activation_bytes'])}",
-            f"{_mib(document['stream_state_bytes'])}",
-        )
-        for document in documents
-    ]
+    rows = []
+    for document in documents:
+        rows.append(_row(document["name"], document))
+        rows += [_row(f"  members[{number}]", member) for number, member in enumerate(document.get("members", ()))]
     console.show_table(title, columns, rows)
     return 0
 
 
-def _document(costs: Cost) -> dict[str, object]:
-    return {
-        "macs": costs.macs,
-        "paper_gflops": costs.paper_gflops,
-        "params": costs.params,
-        "stream_buffer_bytes": costs.stream_buffer_bytes,
-        "stream_state_bytes": costs.stream_state_bytes,
-        "peak_activation_bytes": costs.peak_activation_bytes,
-    }
+def _document(name: str, options: Options) -> Document:
+    found = find_spec_or_ensemble(name, variant=options.variant)
+    if isinstance(found, EnsembleFile):
+        return _of_ensemble(name, found, options)
+    return {"name": name, **_of_network(name, found.arch, found.variant, options)[1]}
 
 
-def _mib(num_bytes: object) -> str:
-    assert isinstance(num_bytes, int)
-    return f"{num_bytes / 2**20:.2f}"
+def _of_ensemble(name: str, found: EnsembleFile, options: Options) -> Document:
+    costs, members = [], []
+    for number, member in enumerate(found.ensemble.members):
+        where = f"{name}: members[{number}]"
+        member_cost, document = _of_network(where, member.arch, member.variant, options)
+        costs.append(member_cost)
+        members.append({"offset_frames": member.offset_frames, **document})
+    return {"name": name, "fingerprint": found.fingerprint, **asdict(ensemble_cost(costs)), "members": members}
+
+
+def _of_network(where: str, arch: ArchSpec, variant: Variant, options: Options) -> tuple[Cost, Document]:
+    costs = cost(arch, variant, num_classes=options.classes)
+    document = {"fingerprint": fingerprint(arch, variant), **asdict(costs)}
+    if options.verify:
+        from supernet.count import count_macs_and_params  # noqa: PLC0415 -- torch is not needed without
+
+        macs, params = count_macs_and_params(arch, variant, num_classes=options.classes)
+        if (macs, params) != (costs.macs, costs.params):
+            raise SpecError(
+                f"arithmetic must equal the built network's {macs} MACs and {params} parameters, "
+                f"but got {costs.macs} and {costs.params}",
+                where=where,
+            )
+        document["verified"] = True
+    return costs, document
+
+
+def _row(name: str, document: Document) -> tuple[str, ...]:
+    return (
+        name,
+        f"{document['macs']:,}",
+        f"{document['paper_gflops']:.3f}",
+        f"{document['params']:,}",
+        f"{document['peak_activation_bytes'] / 2**20:.2f}",
+        f"{document['stream_state_bytes'] / 2**20:.2f}",
+    )

@@ -1,6 +1,6 @@
-"""`movinas evaluate`: accuracy of a retrained network on the videos of a manifest."""
+"""`movinas evaluate`: accuracy of a retrained network, or of several together, on the videos of a manifest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from launch.runs import model_folder
 from results.files import replace_file
 from results.records import TestReport
 from results.run_dir import open_run
-from retrain.evaluate import Predictions, predict, report_of
-from retrain.model_file import ModelCard, load_model
+from retrain.ensemble import Ensemble, TrainedMember, load_ensemble, mean_logits
+from retrain.evaluate import Predictions, clip_logits, predict, report_of
+from retrain.model_file import ModelCard, is_model_folder, load_model
 from search_spaces.errors import ManifestError
 from search_spaces.spec import ClipGeometry
 from search_spaces.strict_json import pretty
-from supernet.video_net import VideoNet
+from video.clips import ClipBatch, View
 from video.manifest import Split, VideoItem, load_manifest
 
 POSITIONALS = ("run",)
@@ -25,10 +26,10 @@ POSITIONALS = ("run",)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Measure a retrained network.
+    """Measure a retrained network, or an ensemble of them.
 
     Attributes:
-        run: Run folder of a finished retraining, or folder of a network.
+        run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models.
         data: Manifest with the classes the network was trained on.
         split: Which of its videos.
         views: Clips per video, as positions x crops, averaged: 1x1 is the middle, 10x3 the usual multi-clip test.
@@ -57,7 +58,7 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Measure, keep the result as test.json in the folder of a run, and print it."""
+    """Measure, keep the result as test.json in the run folder if there is one, and print it."""
     report = evaluate(options)
     if options.json:
         console.show_json(asdict(report))
@@ -75,31 +76,48 @@ def run(options: Options) -> int:
 
 def evaluate(options: Options) -> TestReport:
     """The report, which also stays in the folder of a run."""
-    folder = model_folder(options.run)
+    ensemble = load_trained(options.run)
     compute = set_up(options)
-    net, card = load_model(folder)
     manifest = load_manifest(options.data)
-    if manifest.class_names != card.class_names:
+    if manifest.class_names != ensemble.class_names:
         raise ManifestError(
-            f"a manifest must have the classes of the network, {', '.join(card.class_names[:5])}, ..., "
+            f"a manifest must have the classes of the network, {', '.join(ensemble.class_names[:5])}, ..., "
             f"but has {', '.join(manifest.class_names[:5])}, ...",
             path=options.data,
         )
     items = videos_of(manifest, options.split, path=options.data)
     predictions = predictions_of(
-        net, card, items, options.clips, compute, views=options.views, batch_size=options.batch_size
+        ensemble, items, options.clips, compute, views=options.views, batch_size=options.batch_size
     )
-    report = report_of(predictions, class_names=card.class_names, views=options.views)
-    if folder != options.run:
-        run = open_run(options.run, kind="retrain")
-        replace_file(run.test_path, pretty(asdict(report)).encode())
-        write_report(run)
+    report = report_of(predictions, class_names=ensemble.class_names, views=options.views)
+    if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
+        folder = open_run(options.run, kind="retrain")
+        replace_file(folder.test_path, pretty(asdict(report)).encode())
+        write_report(folder)
     return report
 
 
+def is_ensemble_file(trained: Path) -> bool:
+    """Whether a path names an ensemble file, and not a folder."""
+    return trained.suffix == ".json"
+
+
+def load_trained(trained: Path) -> Ensemble:
+    """The networks of an ensemble file, or the one of a folder or of a finished retraining.
+
+    Raises:
+        RunFolderError: Not such a folder.
+        SpecError: Not such a file, or one that names no models or others than its members'.
+        WeightsError: Weights are missing or damaged.
+    """
+    if is_ensemble_file(trained):
+        return load_ensemble(trained)
+    net, card = load_model(model_folder(trained))
+    return Ensemble(members=(TrainedMember(net=net, card=card),))
+
+
 def predictions_of(
-    net: VideoNet,
-    card: ModelCard,
+    ensemble: Ensemble,
     items: Sequence[VideoItem],
     config: ClipConfig,
     compute: Compute,
@@ -107,29 +125,46 @@ def predictions_of(
     views: str,
     batch_size: int,
 ) -> Predictions:
-    """What a trained network says of videos, scaled and cut as its card says; none of them is ever replaced.
+    """What trained networks say of videos together; none of the videos is ever replaced.
 
     Raises:
         UsageError: Views that are not written as they must be.
     """
     wanted = parse_views(views)
-    clips = replace(config, short_side=card.short_side, max_bad_fraction=1.0)
-    batches = once(
-        clips.reader(items, clip_of(card), seed=0, training=False),
-        batch_size=batch_size,
-        num_workers=compute.num_workers,
-        tally=Tally(clips, num_videos=len(items)),
-        wanted=wanted,
-    )
+    num_workers = -(-compute.num_workers // len(ensemble.members))
+    members = [
+        clip_logits(
+            member.net.to(compute.device),
+            _clips(member, items, config, wanted, batch_size=batch_size, num_workers=num_workers),
+            device=compute.device,
+            amp_dtype=compute.amp_dtype,
+        )
+        for member in ensemble.members
+    ]
     return predict(
-        net.to(compute.device),
-        batches(),
-        num_videos=len(items),
-        num_classes=len(card.class_names),
-        num_views=len(wanted),
-        device=compute.device,
-        amp_dtype=compute.amp_dtype,
+        mean_logits(members), num_videos=len(items), num_classes=len(ensemble.class_names), num_views=len(wanted)
     )
+
+
+def _clips(
+    member: TrainedMember,
+    items: Sequence[VideoItem],
+    config: ClipConfig,
+    wanted: Sequence[View],
+    *,
+    batch_size: int,
+    num_workers: int,
+) -> Iterator[ClipBatch]:
+    """The clips of one member, scaled and cut as its card says."""
+    clips = replace(config, short_side=member.card.short_side, max_bad_fraction=1.0)
+    batches = once(
+        clips.reader(items, clip_of(member.card), seed=0, training=False),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        tally=Tally(clips, num_videos=len(items)),
+        wanted=[replace(view, offset_frames=member.offset_frames) for view in wanted],
+    )
+    return batches()
 
 
 def clip_of(card: ModelCard) -> ClipGeometry:

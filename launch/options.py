@@ -32,7 +32,7 @@ def parse(
         options: A dataclass whose fields are the options.
         arguments: Without the names of program and verb.
         prog: Program and verb, for help and errors.
-        positionals: Fields that are given without a flag; a tuple takes one or more.
+        positionals: Fields that are given without a flag; a tuple takes one or more, or none if it has a default.
         short: Fields that have a short flag too, such as `-n`.
 
     Raises:
@@ -90,7 +90,8 @@ def _parser(
         field = next(field for field in dataclasses.fields(options) if field.name == name)
         several = str(field.type).startswith("tuple")
         if several:
-            parser.add_argument(name, nargs="+", metavar=name.upper().rstrip("S"))
+            number = {"nargs": "+"} if field.default is dataclasses.MISSING else {"nargs": "*", "default": []}
+            parser.add_argument(name, metavar=name.upper().rstrip("S"), **number)
         else:
             parser.add_argument(name, type=field.type, metavar=name.upper())
     for name, flag in short.items():

@@ -8,9 +8,7 @@ import numpy as np
 from launch import console
 from launch.clips import ClipConfig
 from launch.compute import Amp, set_up
-from launch.evaluate import predictions_of
-from launch.runs import model_folder
-from retrain.model_file import load_model
+from launch.evaluate import load_trained, predictions_of
 from search_spaces.errors import UsageError, VideoError
 from video.decode import probe
 from video.manifest import VideoItem
@@ -23,7 +21,7 @@ class Options:
     """Classes of videos.
 
     Attributes:
-        run: Run folder of a finished retraining, or folder of a network.
+        run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models.
         videos: Video files.
         top: How many classes to name.
         views: Clips per video, as positions x crops, averaged.
@@ -53,21 +51,20 @@ def run(options: Options) -> int:
     """Print the likeliest classes of each video; exit 2 if one of them cannot be decoded."""
     if options.top < 1:
         raise UsageError(f"top must be at least 1, but got {options.top}")
-    folder = model_folder(options.run)
+    ensemble = load_trained(options.run)
     compute = set_up(options)
-    net, card = load_model(folder)
     problems = {name: problem for name in options.videos if (problem := _problem(Path(name))) is not None}
     items = [
         VideoItem(id=f"{number}", path=Path(name).resolve(), labels=(0,), split="test")
         for number, name in enumerate(options.videos)
     ]
     predictions = predictions_of(
-        net, card, items, replace(options.clips, cache_bytes=0), compute, views=options.views, batch_size=16
+        ensemble, items, replace(options.clips, cache_bytes=0), compute, views=options.views, batch_size=16
     )
     documents = []
     for name, chances_K, failed in zip(options.videos, predictions.probabilities_NK, predictions.failed_N, strict=True):
         order = np.argsort(-chances_K, kind="stable")[: 0 if failed else options.top]
-        classes = [{"class": card.class_names[k], "probability": float(chances_K[k])} for k in order]
+        classes = [{"class": ensemble.class_names[k], "probability": float(chances_K[k])} for k in order]
         documents.append({"video": name, "failed": bool(failed), "classes": classes})
         if failed:
             console.error(problems.get(name, f"{name}: must be a video that can be decoded, but some of it cannot"))

@@ -17,7 +17,7 @@ from results.run_dir import RunDir, create_run, environment, open_run
 from results.stopwatch import Stopwatch
 from results.summary import summarise_retrain
 from results.telemetry import Telemetry
-from retrain.evaluate import predict, report_of
+from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
 from retrain.model_file import ModelCard, read_card
 from retrain.recipe import Recipe
@@ -162,15 +162,8 @@ def accuracy_of(
     )
 
     def accuracy(net: VideoNet) -> float:
-        predictions = predict(
-            net,
-            batches(),
-            num_videos=len(reader.items),
-            num_classes=len(class_names),
-            num_views=1,
-            device=compute.device,
-            amp_dtype=compute.amp_dtype,
-        )
+        logits = clip_logits(net, batches(), device=compute.device, amp_dtype=compute.amp_dtype)
+        predictions = predict(logits, num_videos=len(reader.items), num_classes=len(class_names), num_views=1)
         return report_of(predictions, class_names=class_names, views="1x1").top1
 
     return accuracy

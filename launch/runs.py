@@ -9,7 +9,7 @@ from typing import TypeVar
 from launch.options import from_yaml
 from launch.specs import find_variant
 from results.run_dir import RunDir, lock, open_run
-from retrain.model_file import CARD
+from retrain.model_file import is_model_folder
 from search_spaces.errors import MovinasError, RunFolderError, UsageError
 from search_spaces.variant import Variant
 
@@ -45,7 +45,7 @@ def model_folder(path: Path) -> Path:
     Raises:
         RunFolderError: `path` is neither.
     """
-    return path if (path / CARD).is_file() else open_run(path, kind="retrain").model_path
+    return path if is_model_folder(path) else open_run(path, kind="retrain").model_path
 
 
 @contextlib.contextmanager

@@ -3,12 +3,14 @@
 import difflib
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from search_spaces.errors import DocumentError, SpecError, UsageError
-from search_spaces.published import PREFIX, published
-from search_spaces.spec_json import SpecFile, make_spec_file, read_spec, spec_error
-from search_spaces.strict_json import canonical, load
+from search_spaces.ensemble import in_variant
+from search_spaces.ensemble_json import EnsembleFile, make_ensemble_file, read_spec_or_ensemble
+from search_spaces.errors import SpecError, UsageError
+from search_spaces.published import ENSEMBLES, PREFIX, published, published_ensemble
+from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
+from search_spaces.typed_json import read_document, validate
 from search_spaces.variant import VARIANTS, Variant
 
 MAX_CLASSES = 1_000_000
@@ -25,6 +27,31 @@ def find_spec(name: str) -> SpecFile:
     return read_spec(Path(name))
 
 
+def find_spec_or_ensemble(name: str, *, variant: str | None = None) -> SpecFile | EnsembleFile:
+    """The spec or ensemble of a file, or of `published:A0` to `published:A6`.
+
+    Args:
+        name: What was asked for.
+        variant: Name or file of the variant it is wanted in, of all members alike; None leaves it as it is.
+
+    Raises:
+        SpecError: Unknown, unreadable, or neither; as `find_variant`.
+    """
+    ensemble_name = name.removeprefix(PREFIX)
+    found: SpecFile | EnsembleFile
+    if not name.startswith(PREFIX):
+        found = read_spec_or_ensemble(Path(name))
+    elif ensemble_name in ENSEMBLES:
+        found = make_ensemble_file(published_ensemble(ensemble_name, Variant()))
+    else:
+        found = find_spec(name)
+    if variant is None:
+        return found
+    if isinstance(found, EnsembleFile):  # without its models, which are of networks as they were
+        return make_ensemble_file(in_variant(found.ensemble, find_variant(variant)), provenance=found.provenance)
+    return make_spec_file(found.arch, find_variant(variant), provenance=found.provenance)
+
+
 def find_variant(name: str) -> Variant:
     """The variant of a name, or of a JSON file with its switches.
 
@@ -38,12 +65,7 @@ def find_variant(name: str) -> Variant:
         hint = f"; did you mean {close[0]}?" if close else ""
         raise SpecError(f"a variant must be one of {', '.join(VARIANTS)} or a JSON file, but got {name!r}{hint}")
     path = Path(name)
-    try:
-        return TypeAdapter(Variant).validate_json(canonical(load(path)))
-    except DocumentError as error:
-        raise SpecError(error.message, path=path) from error
-    except ValidationError as error:
-        raise spec_error(error, path=path) from error
+    return validate(TypeAdapter(Variant), read_document(path), path=path)
 
 
 def check_classes(classes: int) -> None:

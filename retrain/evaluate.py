@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from results.records import TestReport
 from supernet.inputs import network_input
@@ -28,42 +28,52 @@ class Predictions:
     failed_N: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClipLogits:
+    """What a network says of the clips of one batch.
+
+    Attributes:
+        indices: Number of the video, per clip, B of them; B is 0 where all videos of the batch failed.
+        labels_B: True classes, int64.
+        logits_BK: float64 (B, K), on the CPU.
+    """
+
+    indices: tuple[int, ...]
+    labels_B: NDArray[np.int64]
+    logits_BK: Tensor
+
+
 @torch.no_grad()
-def probabilities(
+def clip_logits(
     net: nn.Module,
     batches: Iterable[ClipBatch],
     *,
     device: torch.device,
     amp_dtype: torch.dtype | None = None,
-) -> Iterator[tuple[tuple[int, ...], NDArray[np.int64], NDArray[np.float64]]]:
-    """For each batch: numbers of its videos, labels (B,), and softmax (B, K); nothing where all its videos failed."""
+) -> Iterator[ClipLogits]:
+    """The logits of every batch, in order."""
     net.eval()
     for batch in batches:
         if not batch.indices:
+            nothing_BK = torch.zeros(0, 0, dtype=torch.float64)
+            yield ClipLogits(indices=(), labels_B=np.zeros(0, dtype=np.int64), logits_BK=nothing_BK)
             continue
         clips_BCTHW, labels_B = network_input(batch, device)
         with torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
             logits_BK = net(clips_BCTHW)
-        softmax_BK = logits_BK.double().softmax(dim=1)
-        yield batch.indices, labels_B.cpu().numpy(), softmax_BK.cpu().numpy()
+        yield ClipLogits(
+            indices=batch.indices, labels_B=labels_B.cpu().numpy(), logits_BK=logits_BK.to("cpu", torch.float64)
+        )
 
 
-def predict(
-    net: nn.Module,
-    batches: Iterable[ClipBatch],
-    *,
-    num_videos: int,
-    num_classes: int,
-    num_views: int,
-    device: torch.device,
-    amp_dtype: torch.dtype | None = None,
-) -> Predictions:
+def predict(logits: Iterable[ClipLogits], *, num_videos: int, num_classes: int, num_views: int) -> Predictions:
     """Predictions over `num_views` views of each video; a video that misses one counts as failed."""
     sums_NK = np.zeros((num_videos, num_classes))
     views_N = np.zeros(num_videos, dtype=np.int64)
     labels_N = np.zeros(num_videos, dtype=np.int64)
-    for indices, labels_B, softmax_BK in probabilities(net, batches, device=device, amp_dtype=amp_dtype):
-        for index, label, softmax_K in zip(indices, labels_B, softmax_BK, strict=True):
+    for batch in logits:
+        softmax_BK = batch.logits_BK.softmax(dim=1).numpy()
+        for index, label, softmax_K in zip(batch.indices, batch.labels_B, softmax_BK, strict=True):
             sums_NK[index] += softmax_K
             views_N[index] += 1
             labels_N[index] = label

@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
 from results.files import remove_folder, sync_folder, write_file
-from search_spaces.errors import DocumentError, SpecError, WeightsError, shown
+from search_spaces.errors import SpecError, WeightsError, shown
 from search_spaces.spec import ArchSpec, ClipGeometry
-from search_spaces.spec_json import fingerprint, spec_error
-from search_spaces.strict_json import canonical, load, pretty
+from search_spaces.spec_json import fingerprint
+from search_spaces.strict_json import pretty
+from search_spaces.typed_json import read_document, validate
 from search_spaces.variant import Variant
 from supernet.tensors import from_bytes, load_exactly, to_bytes
 from supernet.video_net import VideoNet
@@ -93,6 +94,11 @@ def save_model(net: VideoNet, card: ModelCard, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def is_model_folder(path: Path) -> bool:
+    """Whether `path` is what `save_model` writes, as far as names tell."""
+    return (path / CARD).is_file()
+
+
 def read_card(folder: Path) -> ModelCard:
     """Read and check what `folder` says of its network.
 
@@ -100,17 +106,11 @@ def read_card(folder: Path) -> ModelCard:
         SpecError: Missing, unreadable, or not what a card must be.
     """
     path = folder / CARD
-    try:
-        document = load(path)
-    except DocumentError as error:
-        raise SpecError(error.message, path=path) from error
+    document = read_document(path)
     schema = document.get("schema") if isinstance(document, dict) else None
     if type(schema) is not int or schema != SCHEMA or document.get("kind") != KIND:
         raise SpecError(f"must be of kind {KIND!r} and schema {SCHEMA}, but got {shown(document)}", path=path)
-    try:
-        return _ADAPTER.validate_json(canonical(document))
-    except ValidationError as error:
-        raise spec_error(error, path=path) from error
+    return validate(_ADAPTER, document, path=path)
 
 
 def load_model(folder: Path) -> tuple[VideoNet, ModelCard]:

@@ -108,3 +108,7 @@ class RunFolderError(MovinasError, RuntimeError):
 
 class WeightsError(MovinasError, ValueError):
     """Weights do not fit the network they are for."""
+
+
+class StateError(MovinasError, ValueError):
+    """The state of a stream does not fit the network or the frames."""

@@ -1,16 +1,19 @@
-"""The published networks MoViNet-A0 to A5, as specs (paper, Tables 17-22, in the official implementation's form)."""
+"""The published MoViNets: A0 to A5 as specs (Tables 17-22, in the form of the official implementation), and A6."""
 
 import functools
 import json
 from dataclasses import replace
 from importlib.resources import files
 
+from search_spaces.ensemble import EnsembleMember, EnsembleSpec
 from search_spaces.errors import SpecError
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
 from search_spaces.variant import VARIANTS, Variant
 
 PREFIX = "published:"
 NAMES = ("A0", "A1", "A2", "A3", "A4", "A5")
+ENSEMBLES = {"A6": ("A4", "A5")}
+"""Networks whose logits are averaged, each at its own full frame rate (paper, B)."""
 BLOCK_STRIDES = (2, 2, 2, 1, 2)
 DENSE_WIDTH = 2048
 POSITIONAL_ENCODING = ("A3", "A4", "A5")
@@ -26,7 +29,8 @@ def published(name: str) -> ArchSpec:
         SpecError: No such network.
     """
     if name not in NAMES:
-        raise SpecError(f"a published network must be one of {', '.join(NAMES)}, but got {name!r}")
+        ensemble = f", the ensemble of {' and '.join(ENSEMBLES[name])}" if name in ENSEMBLES else ""
+        raise SpecError(f"a published network must be one of {', '.join(NAMES)}, but got {name!r}{ensemble}")
     document = json.loads(files("search_spaces").joinpath("published.json").read_text("utf-8"))[name]
     blocks = tuple(_block(rows, stride) for rows, stride in zip(document["blocks"], BLOCK_STRIDES, strict=True))
     return ArchSpec(
@@ -39,6 +43,19 @@ def published(name: str) -> ArchSpec:
         blocks=blocks,
         head_width=document["head"],
         dense_width=DENSE_WIDTH,
+    )
+
+
+def published_ensemble(name: str, variant: Variant) -> EnsembleSpec:
+    """The ensemble `A6`, every member in `variant`.
+
+    Raises:
+        SpecError: No such ensemble.
+    """
+    if name not in ENSEMBLES:
+        raise SpecError(f"a published ensemble must be one of {', '.join(ENSEMBLES)}, but got {name!r}")
+    return EnsembleSpec(
+        members=tuple(EnsembleMember(arch=published(member), variant=variant) for member in ENSEMBLES[name])
     )
 
 

@@ -6,7 +6,6 @@ their choices.
 """
 
 import difflib
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from search_spaces.spec import (
     parse_kernel,
 )
 from search_spaces.spec_json import Choice, fingerprint
-from search_spaces.strict_json import canonical, essence
+from search_spaces.strict_json import digest, essence
 from search_spaces.variant import Variant
 
 Genotype = Mapping[str, Choice]
@@ -150,7 +149,7 @@ class SearchSpace:
     def hash(self) -> str:
         """SHA-256, 64 hexadecimal digits, of everything but the name that is not at its default."""
         content = {name: value for name, value in essence(self).items() if name != "name"}
-        return hashlib.sha256(canonical(content).encode()).hexdigest()
+        return digest(content)
 
     @property
     def size(self) -> int:

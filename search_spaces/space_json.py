@@ -4,12 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from search_spaces.errors import DocumentError, SpaceError, shown
+from search_spaces.errors import SpaceError, SpecError
 from search_spaces.space import SearchSpace
-from search_spaces.spec_json import spec_error
-from search_spaces.strict_json import canonical, load
+from search_spaces.typed_json import check_header, read_document, validate
 
 SCHEMA = 1
 KIND = "movinas.space"
@@ -30,17 +29,8 @@ def read_space(path: Path) -> SearchSpace:
             value outside its range.
     """
     try:
-        document = load(path)
-    except DocumentError as error:
-        raise SpaceError(error.message, path=path) from error
-    if not isinstance(document, dict):
-        raise SpaceError(f"must be an object, but got {shown(document)}", path=path)
-    if (kind := document.pop("kind", None)) != KIND:
-        raise SpaceError(f"must be {KIND!r}, but got {shown(kind)}", path=path, where="kind")
-    if type(schema := document.pop("schema", None)) is not int or schema != SCHEMA:
-        raise SpaceError(f"must be {SCHEMA}, but got {shown(schema)}", path=path, where="schema")
-    try:
-        return _ADAPTER.validate_json(canonical(document))
-    except ValidationError as error:
-        found = spec_error(error, path=path)
-        raise SpaceError(found.message, path=path, where=found.where) from error
+        document = check_header(read_document(path), kind=KIND, schema=SCHEMA, path=path)
+        content = {name: value for name, value in document.items() if name not in ("kind", "schema")}
+        return validate(_ADAPTER, content, path=path)
+    except SpecError as error:
+        raise SpaceError(error.message, path=path, where=error.where) from error

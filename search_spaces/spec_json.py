@@ -5,18 +5,16 @@ does not move it. What has its default is left out of that text: a field or swit
 fingerprints of today's files as they are.
 """
 
-import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 
-from search_spaces.errors import DocumentError, MovinasError, SpecError, shown
 from search_spaces.spec import ArchSpec
-from search_spaces.strict_json import canonical, essence, load, pretty
+from search_spaces.strict_json import digest, essence
+from search_spaces.typed_json import check_fingerprint, check_header, read_document, validate, write_document
 from search_spaces.variant import Variant
 
 SCHEMA: Literal[1] = 1
@@ -72,8 +70,7 @@ _ADAPTER = TypeAdapter(SpecFile)
 
 def fingerprint(arch: ArchSpec, variant: Variant) -> str:
     """SHA-256, 64 hexadecimal digits, of everything in architecture and variant that is not at its default."""
-    text = canonical({"arch": essence(arch), "variant": essence(variant)})
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest({"arch": essence(arch), "variant": essence(variant)})
 
 
 def make_spec_file(
@@ -104,19 +101,7 @@ def write_spec(spec_file: SpecFile, folder: Path) -> Path:
         SpecError: The folder or file cannot be written.
     """
     path = folder / f"{spec_file.fingerprint}.json"
-    temporary = folder / f".{spec_file.fingerprint}.tmp-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(pretty(asdict(spec_file)))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise SpecError(f"must be a writable file, but got {error.strerror}", path=path) from error
+    write_document(asdict(spec_file), path)
     return path
 
 
@@ -127,58 +112,15 @@ def read_spec(path: Path) -> SpecFile:
         SpecError: The file cannot be read, is no JSON within limits, has an unknown schema, an unknown, missing or
             duplicate field, a value outside its range, or a fingerprint that is not that of its content.
     """
-    try:
-        document = load(path)
-    except DocumentError as error:
-        raise SpecError(error.message, path=path, where=error.where) from error
-    return parse_spec(document, path=path)
+    return parse_spec(read_document(path), path=path)
 
 
-def parse_spec(document: Any, *, path: Path | None = None) -> SpecFile:  # noqa: ANN401
+def parse_spec(document: object, *, path: Path | None = None) -> SpecFile:
     """Check a parsed document; errors as `read_spec`."""
-    if not isinstance(document, dict):
-        raise SpecError(f"must be an object, but got {shown(document)}", path=path)
-    if document.get("kind") != KIND:
-        raise SpecError(f"must be {KIND!r}, but got {shown(document.get('kind'))}", path=path, where="kind")
-    if type(schema := document.get("schema")) is not int or schema != SCHEMA:
-        raise SpecError(f"must be {SCHEMA}, but got {shown(schema)}", path=path, where="schema")
-    try:
-        spec_file = _ADAPTER.validate_json(canonical(document))
-    except ValidationError as error:
-        raise spec_error(error, path=path) from error
+    spec_file = validate(_ADAPTER, check_header(document, kind=KIND, schema=SCHEMA, path=path), path=path)
     actual = fingerprint(spec_file.arch, spec_file.variant)
-    if spec_file.fingerprint != actual:
-        raise SpecError(
-            f"must be that of arch and variant, {actual}, but got {shown(spec_file.fingerprint)}",
-            path=path,
-            where="fingerprint",
-        )
+    check_fingerprint(spec_file.fingerprint, actual=actual, of="arch and variant", path=path)
     return spec_file
-
-
-def spec_error(error: ValidationError, *, path: Path | None) -> SpecError:
-    """The first finding of a validation as one line with its place, such as `arch.blocks[3].layers[1].kernel`."""
-    finding = error.errors(include_url=False)[0]
-    loc = finding["loc"][:2] if finding["loc"][:1] == ("genotype",) else finding["loc"]  # beyond: the kinds of a choice
-    places = [_place(part) for part in loc]
-    cause = finding.get("ctx", {}).get("error")
-    if isinstance(cause, MovinasError):
-        message = cause.message
-        places += [cause.where] if cause.where else []
-    elif finding["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        message = "must be a known field, but got an unknown one"
-    elif finding["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        message = "must be given, but is missing"
-    else:
-        message = f"{finding['msg'][0].lower()}{finding['msg'][1:]}, but got {shown(finding['input'])}"
-    where = "".join(place if place.startswith("[") else f".{place}" for place in places)
-    return SpecError(message, path=path, where=where.removeprefix(".") or None)
-
-
-def _place(part: int | str) -> str:
-    if isinstance(part, int):
-        return f"[{part}]"
-    return part if part.isprintable() and len(part) <= 80 else f"[{shown(part)}]"
 
 
 def json_schema() -> dict[str, Any]:

@@ -5,6 +5,7 @@ None of that may pass for a document here.
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,6 +65,11 @@ def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
 def canonical(value: object) -> str:
     """The one text of a JSON value: sorted fields, no spaces, ASCII, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical text of a JSON value, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def essence(value: object) -> Any:  # noqa: ANN401

@@ -21,7 +21,7 @@ def depthwise_conv3d(x_BCTHW: Tensor, weight: Tensor, *, stride: int, padding: P
         x_BCTHW: Input.
         weight: One odd kernel per channel, (C, 1, time, height, width).
         stride: Spatial.
-        padding: In time, height and width; half the kernel, where the stride is 1.
+        padding: In time, height and width, on both sides; less than the kernel.
     """
     differentiable = torch.is_grad_enabled() and (x_BCTHW.requires_grad or weight.requires_grad)
     if differentiable and stride == 1 and x_BCTHW.device.type == "cpu":
@@ -44,7 +44,8 @@ class _FastBackward(torch.autograd.Function):
         channels, ones = x_BCTHW.shape[1], [1, 1, 1]
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            grad_x = F.conv3d(grad_BCTHW, weight.flip(2, 3, 4), padding=ctx.padding, groups=channels)
+            around = [extent - 1 - padded for extent, padded in zip(weight.shape[2:], ctx.padding, strict=True)]
+            grad_x = F.conv3d(grad_BCTHW, weight.flip(2, 3, 4), padding=around, groups=channels)
         if ctx.needs_input_grad[1]:
             grad_weight = torch.ops.aten.convolution_backward(
                 grad_BCTHW,

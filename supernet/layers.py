@@ -3,8 +3,8 @@
 A network built for one spec asks for all channels; a supernet asks for those of the sampled spec. Both run the same
 code on equal numbers, so that a sub-network and its extracted copy agree bit for bit.
 
-Legend: B clips, C channels, T frames, H and W pixels, N frames of all clips; tensors lie channels-last in memory,
-whatever the order of the letters.
+Legend: B clips, C channels, T frames, H and W pixels, N = B T frames of all clips in order, K classes, X several of
+these. Layers see frames, (N, C, H, W), channels-last in memory; time enters through the `Timeline`.
 """
 
 import math
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from search_spaces.rounding import se_hidden_width
 from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name
-from search_spaces.variant import Variant
+from search_spaces.variant import Activation, Gate, Variant
 from supernet.depthwise import depthwise_conv3d
+from supernet.timeline import Timeline
 
 BATCH_NORM_MOMENTUM = 0.01
 """Weight of a new batch in the running statistics; TensorFlow's 0.99 (movinet.md 1.5)."""
@@ -27,9 +28,16 @@ TRUNCATED_NORMAL_STD = 0.87962566103423978
 """Standard deviation of a unit normal cut at two; He's initialisation divides by it, as Keras does."""
 
 
-def activate(x: Tensor, variant: Variant) -> Tensor:
-    """The variant's activation."""
-    return F.silu(x) if variant.activation == "swish" else F.hardswish(x)
+def activate(x: Tensor, activation: Activation) -> Tensor:
+    """`swish` or `hard_swish`."""
+    return F.silu(x) if activation == "swish" else F.hardswish(x)
+
+
+def gated(logits: Tensor, gate: Gate) -> Tensor:
+    """A gate in [0, 1] (movinet.md 1.4)."""
+    if gate == "sigmoid":
+        return logits.sigmoid()
+    return F.hardsigmoid(logits) if gate == "hard_sigmoid" else (0.2 * logits + 0.5).clamp(0.0, 1.0)
 
 
 def leading(weight: Tensor, *sizes: int) -> Tensor:
@@ -45,9 +53,10 @@ class ConvNorm(nn.Module):
     Args:
         in_channels: Most input channels.
         out_channels: Most output channels; equal to `in_channels` for a depthwise convolution.
-        kernel: Extent in (time, height, width), odd.
+        kernel: Extent in (time, height, width), odd; more than one frame only where depthwise.
         stride: Spatial stride.
         depthwise: One filter per channel.
+        variant: Of its switches, the dimensions of the weight: five, or four (`2plus1d`).
         running: Whether running statistics are kept for evaluation; without them, batch statistics are always used.
         generator: Source of the initial weights.
     """
@@ -60,14 +69,16 @@ class ConvNorm(nn.Module):
         *,
         stride: int = 1,
         depthwise: bool = False,
+        variant: Variant,
         running: bool,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.stride, self.depthwise = stride, depthwise
+        self.kernel, self.stride, self.depthwise = kernel, stride, depthwise
         self.momentum = BATCH_NORM_MOMENTUM
         fan_in = math.prod(kernel) * (1 if depthwise else in_channels)
-        self.weight = nn.Parameter(torch.empty(out_channels, 1 if depthwise else in_channels, *kernel))
+        extents = flat_kernel(kernel) if variant.conv == "2plus1d" else kernel
+        self.weight = nn.Parameter(torch.empty(out_channels, 1 if depthwise else in_channels, *extents))
         he_normal(self.weight, fan_in=fan_in, generator=generator)
         self.scale = nn.Parameter(torch.ones(out_channels))
         self.shift = nn.Parameter(torch.zeros(out_channels))
@@ -76,13 +87,18 @@ class ConvNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(out_channels) if running else None)
         self.register_buffer("running_var", torch.ones(out_channels) if running else None)
 
-    def forward(self, x_BCTHW: Tensor, out_channels: int) -> Tensor:
-        """(B, C, T, H, W) to (B, out_channels, T, ceil(H / stride), ceil(W / stride))."""
-        in_channels = x_BCTHW.shape[1]
+    def forward(self, x_NCHW: Tensor, out_channels: int, timeline: Timeline, name: str) -> Tensor:
+        """(N, C, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)); `name` is the layer's in the state."""
+        in_channels = x_NCHW.shape[1]
         weight = leading(self.weight, out_channels, 1 if self.depthwise else in_channels)
-        x_BCTHW = convolve(x_BCTHW, weight, stride=self.stride, groups=in_channels if self.depthwise else 1)
+        if self.kernel != POINTWISE and x_NCHW.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            # where a kernel reaches far beyond the clip, oneDNN's bfloat16 gradient by it reads memory nobody wrote
+            with torch.autocast("cpu", enabled=False):
+                x_NCHW = self._convolve(x_NCHW.float(), weight, timeline, name)
+        else:
+            x_NCHW = self._convolve(x_NCHW, weight, timeline, name)
         return F.batch_norm(
-            x_BCTHW,
+            x_NCHW,
             self.running_mean,
             self.running_var,
             leading(self.scale, out_channels),
@@ -92,48 +108,128 @@ class ConvNorm(nn.Module):
             eps=BATCH_NORM_EPS,
         )
 
+    def _convolve(self, x_NCHW: Tensor, weight: Tensor, timeline: Timeline, name: str) -> Tensor:
+        if self.kernel[0] > 1:
+            return convolve_time(x_NCHW, weight, stride=self.stride, timeline=timeline, name=name)
+        return convolve(x_NCHW, weight, stride=self.stride, groups=x_NCHW.shape[1] if self.depthwise else 1)
+
+
+class Depthwise(nn.Module):
+    """The convolution of a bottleneck: one, or one over space and one over time with norm and activation between.
+
+    Args: As in `ConvNorm`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: Kernel,
+        *,
+        stride: int,
+        variant: Variant,
+        running: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.activation = variant.activation
+        time, height, width = kernel
+        separate = variant.conv != "3d" and time > 1
+        first: Kernel = (1, height, width) if separate else kernel
+        self.conv = ConvNorm(
+            channels,
+            channels,
+            first,
+            stride=stride,
+            depthwise=True,
+            variant=variant,
+            running=running,
+            generator=generator,
+        )
+        self.temporal = None
+        if separate:
+            self.temporal = ConvNorm(
+                channels,
+                channels,
+                (time, 1, 1),
+                depthwise=True,
+                variant=variant,
+                running=running,
+                generator=generator,
+            )
+
+    def forward(self, x_NCHW: Tensor, timeline: Timeline, name: str) -> Tensor:
+        """(N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)), normalised."""
+        channels = x_NCHW.shape[1]
+        x_NCHW = self.conv(x_NCHW, channels, timeline, name)
+        if self.temporal is not None:
+            x_NCHW = self.temporal(activate(x_NCHW, self.activation), channels, timeline, name)
+        return x_NCHW
+
 
 class SqueezeExcitation(nn.Module):
-    """Channels scaled by what a pool over time and space says (movinet.md 1.6)."""
+    """Channels scaled by what a pool over space, or time and space, says (movinet.md 1.6)."""
 
     def __init__(self, channels: int, variant: Variant, *, generator: torch.Generator) -> None:
         super().__init__()
-        hidden = se_hidden_width(channels)
         self.variant = variant
-        self.reduce_weight = nn.Parameter(torch.empty(hidden, channels))
+        self.num_pools = num_pools(variant)
+        hidden = se_hidden_width(self.num_pools * channels)
+        self.reduce_weight = nn.Parameter(torch.empty(hidden, self.num_pools, channels))
         self.reduce_bias = nn.Parameter(torch.zeros(hidden))
         self.expand_weight = nn.Parameter(torch.empty(channels, hidden))
         self.expand_bias = nn.Parameter(torch.zeros(channels))
-        he_normal(self.reduce_weight, fan_in=channels, generator=generator)
+        self.encoding = nn.Parameter(torch.zeros(())) if variant.positional_encoding else None
+        he_normal(self.reduce_weight, fan_in=self.num_pools * channels, generator=generator)
         he_normal(self.expand_weight, fan_in=hidden, generator=generator)
 
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        """(B, C, T, H, W) to the same shape."""
-        channels = x_BCTHW.shape[1]
-        hidden = se_hidden_width(channels)
-        pooled_BC = x_BCTHW.mean(dim=(2, 3, 4))
-        reduced_BH = F.linear(
-            pooled_BC, leading(self.reduce_weight, hidden, channels), leading(self.reduce_bias, hidden)
+    def forward(self, x_NCHW: Tensor, timeline: Timeline, name: str) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        channels = x_NCHW.shape[1]
+        hidden = se_hidden_width(self.num_pools * channels)
+        pooled_BTC = self._pooled(x_NCHW, timeline, name).to(x_NCHW.dtype)
+        reduced_BTH = F.linear(
+            pooled_BTC,
+            leading(self.reduce_weight, hidden, self.num_pools, channels).flatten(1),
+            leading(self.reduce_bias, hidden),
         )
-        logits_BC = F.linear(
-            activate(reduced_BH, self.variant),
+        logits_BTC = F.linear(
+            activate(reduced_BTH, self.variant.activation),
             leading(self.expand_weight, channels, hidden),
             leading(self.expand_bias, channels),
         )
-        gate_BC = logits_BC.sigmoid() if self.variant.gate == "sigmoid" else F.hardsigmoid(logits_BC)
-        return x_BCTHW * gate_BC[:, :, None, None, None]
+        gate_BTC = gated(logits_BTC, self.variant.gate)
+        num_frames = x_NCHW.shape[0] // timeline.num_clips
+        return x_NCHW * gate_BTC.expand(-1, num_frames, -1).reshape(-1, channels, 1, 1)
+
+    def _pooled(self, x_NCHW: Tensor, timeline: Timeline, name: str) -> Tensor:
+        """(B, T, pools C) in fp32; T is 1 where the whole clip has one gate."""
+        frames_BTC = spatial_mean(x_NCHW, timeline)
+        pools = []
+        if self.variant.se_over_time:
+            if self.variant.se_pool == "cumulative":
+                pools.append(timeline.running_mean(f"{name}.pool", frames_BTC))
+            else:
+                pools.append(frames_BTC.mean(dim=1, keepdim=True))
+        if self.variant.se != "3d":
+            pools.append(frames_BTC)
+        num_frames = max(pool_BTC.shape[1] for pool_BTC in pools)
+        pooled_BTC = torch.cat([pool_BTC.expand(-1, num_frames, -1) for pool_BTC in pools], dim=2)
+        if self.encoding is not None:
+            pooled_BTC = pooled_BTC + self.encoding.float() * timeline.positional_encoding(pooled_BTC.shape[2])
+        return pooled_BTC
 
 
 class Bottleneck(nn.Module):
     """The inverted-bottleneck layer (movinet.md 1.2): expand, depthwise, SE, project, ReZero, residual.
 
     Args:
-        layer: Largest width and expansion, and the stride; SE exists where `layer.se`.
+        layer: Largest width and expansion, and the stride; SE exists where `layer.se`, unless the variant has none.
         in_width: Most input channels.
         kernels: Depthwise kernels to choose from, each with weights of its own.
         skip: Whether the skip may need a projection.
         variant: How it is built.
         rezero: Initial weight of the branch.
+        drop_path: Probability that a clip's branch is left out in training (stochastic depth), in [0, 1).
         running: As in `ConvNorm`.
         generator: Source of the initial weights.
     """
@@ -149,52 +245,85 @@ class Bottleneck(nn.Module):
         running: bool,
         generator: torch.Generator,
         rezero: float = 0.0,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         inner = layer.expansion
-        self.variant = variant
-        self.expand = ConvNorm(in_width, inner, POINTWISE, running=running, generator=generator)
+        self.variant, self.drop_path = variant, drop_path
+        self.expand = ConvNorm(in_width, inner, POINTWISE, variant=variant, running=running, generator=generator)
         self.depthwise = nn.ModuleDict(
             {
-                kernel_name(kernel): ConvNorm(
-                    inner, inner, kernel, stride=layer.stride, depthwise=True, running=running, generator=generator
+                kernel_name(kernel): Depthwise(
+                    inner, kernel, stride=layer.stride, variant=variant, running=running, generator=generator
                 )
                 for kernel in kernels
             }
         )
-        self.se = SqueezeExcitation(inner, variant, generator=generator) if layer.se else None
-        self.project = ConvNorm(inner, layer.width, POINTWISE, running=running, generator=generator)
+        has_se = layer.se and variant.se != "none"
+        self.se = SqueezeExcitation(inner, variant, generator=generator) if has_se else None
+        self.project = ConvNorm(inner, layer.width, POINTWISE, variant=variant, running=running, generator=generator)
         self.rezero = nn.Parameter(torch.full((), rezero))
-        self.skip = ConvNorm(in_width, layer.width, POINTWISE, running=running, generator=generator) if skip else None
+        self.skip = None
+        if skip:
+            self.skip = ConvNorm(
+                in_width, layer.width, POINTWISE, variant=variant, running=running, generator=generator
+            )
 
-    def forward(self, x_BCTHW: Tensor, layer: LayerSpec, *, mixed: bool = False) -> Tensor:
-        """(B, C, T, H, W) to (B, layer.width, T, ceil(H / stride), ceil(W / stride)).
+    def forward(
+        self, x_NCHW: Tensor, layer: LayerSpec, timeline: Timeline, name: str, *, mixed: bool = False
+    ) -> Tensor:
+        """(N, C, H, W) to (N, layer.width, ceil(H / stride), ceil(W / stride)).
 
         Args:
-            x_BCTHW: Input.
+            x_NCHW: Input.
             layer: What to run of it.
+            timeline: Of the call.
+            name: Of the layer.
             mixed: Run every kernel and average after norm and activation (op warm-up, tunas.md 2).
         """
-        inner_BCTHW = activate(self.expand(x_BCTHW, layer.expansion), self.variant)
+        activation = self.variant.activation
+        inner_NCHW = activate(self.expand(x_NCHW, layer.expansion, timeline, name), activation)
+        if self.variant.temporal_shift:
+            inner_NCHW = timeline.shifted(f"{name}.stream_buffer", inner_NCHW)
         names = tuple(self.depthwise) if mixed else (kernel_name(layer.kernel),)
-        branches = [activate(self.depthwise[name](inner_BCTHW, layer.expansion), self.variant) for name in names]
-        inner_BCTHW = branches[0] if len(branches) == 1 else torch.stack(branches).mean(dim=0)
-        if layer.se:
-            assert self.se is not None
-            inner_BCTHW = self.se(inner_BCTHW)
-        branch_BCTHW: Tensor = self.project(inner_BCTHW, layer.width)
-        return branch_BCTHW * self.rezero + self._shortcut(x_BCTHW, layer)
+        branches = [activate(self.depthwise[kernel](inner_NCHW, timeline, name), activation) for kernel in names]
+        inner_NCHW = branches[0] if len(branches) == 1 else torch.stack(branches).mean(dim=0)
+        if layer.se and self.se is not None:
+            inner_NCHW = self.se(inner_NCHW, timeline, name)
+        branch_NCHW: Tensor = self.project(inner_NCHW, layer.width, timeline, name) * self.rezero
+        if self.training and self.drop_path:
+            branch_NCHW = branch_NCHW * self._survivors(timeline.num_clips, branch_NCHW)
+        return branch_NCHW + self._shortcut(x_NCHW, layer, timeline, name)
 
-    def _shortcut(self, x_BCTHW: Tensor, layer: LayerSpec) -> Tensor:
-        if not has_skip_projection(layer, x_BCTHW.shape[1]):
-            return x_BCTHW
+    def _survivors(self, num_clips: int, branch_NCHW: Tensor) -> Tensor:
+        """For each frame 0, or, so that the mean stays, 1 / the share that survives; one draw per clip."""
+        keep = 1.0 - self.drop_path
+        drawn_B1 = torch.empty(num_clips, 1, device=branch_NCHW.device).bernoulli_(keep) / keep
+        num_frames = branch_NCHW.shape[0] // num_clips
+        return drawn_B1.to(branch_NCHW.dtype).expand(-1, num_frames).reshape(-1, 1, 1, 1)
+
+    def _shortcut(self, x_NCHW: Tensor, layer: LayerSpec, timeline: Timeline, name: str) -> Tensor:
+        if not has_skip_projection(layer, x_NCHW.shape[1]):
+            return x_NCHW
         assert self.skip is not None
-        pooled: Tensor = self.skip(average_pool(x_BCTHW) if layer.stride > 1 else x_BCTHW, layer.width)
-        return pooled
+        source_NCHW = average_pool(x_NCHW) if layer.stride > 1 else x_NCHW
+        projected_NCHW: Tensor = self.skip(source_NCHW, layer.width, timeline, name)
+        return projected_NCHW
 
 
 class Head(nn.Module):
-    """1x1x1 convolution, mean over time and space, dense layer, classifier (movinet.md 1.7)."""
+    """1x1x1 convolution, mean over time and space, dense layer, classifier (movinet.md 1.7).
+
+    Args:
+        in_width: Most input channels.
+        head_width: Most channels of the convolution.
+        dense_width: Channels of the dense layer.
+        num_classes: Outputs.
+        variant: How it is built.
+        dropout: Before the classifier, in [0, 1).
+        running: As in `ConvNorm`.
+        generator: Source of the initial weights.
+    """
 
     def __init__(
         self,
@@ -206,10 +335,11 @@ class Head(nn.Module):
         variant: Variant,
         running: bool,
         generator: torch.Generator,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.variant = variant
-        self.conv = ConvNorm(in_width, head_width, POINTWISE, running=running, generator=generator)
+        self.variant, self.dropout = variant, dropout
+        self.conv = ConvNorm(in_width, head_width, POINTWISE, variant=variant, running=running, generator=generator)
         self.dense_weight = nn.Parameter(torch.empty(dense_width, head_width))
         self.dense_bias = nn.Parameter(torch.zeros(dense_width))
         he_normal(self.dense_weight, fan_in=head_width, generator=generator)
@@ -218,53 +348,81 @@ class Head(nn.Module):
         nn.init.normal_(self.classifier.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.classifier.bias)
 
-    def forward(self, x_BCTHW: Tensor, head_width: int) -> Tensor:
-        """(B, C, T, H, W) to logits (B, number of classes)."""
-        x_BCTHW = activate(self.conv(x_BCTHW, head_width), self.variant)
-        pooled_BC = x_BCTHW.mean(dim=(2, 3, 4))
+    def forward(self, x_NCHW: Tensor, head_width: int, timeline: Timeline, *, per_frame: bool = False) -> Tensor:
+        """(N, C, H, W) to fp32 logits (B, K) after all frames, or after each, (B, T, K), where the network streams."""
+        x_NCHW = activate(self.conv(x_NCHW, head_width, timeline, "head"), self.variant.activation)
+        pooled_BTC = spatial_mean(x_NCHW, timeline)
+        if self.variant.streams:
+            pooled_BTC = timeline.running_mean("head.pool", pooled_BTC)
+        else:
+            pooled_BTC = pooled_BTC.mean(dim=1, keepdim=True)
+        pooled_X = pooled_BTC if per_frame else pooled_BTC[:, -1]
         dense = leading(self.dense_weight, self.dense_weight.shape[0], head_width)
-        logits_BK: Tensor = self.classifier(activate(F.linear(pooled_BC, dense, self.dense_bias), self.variant))
-        return logits_BK
+        dense_X = F.linear(pooled_X.to(x_NCHW.dtype), dense, self.dense_bias)
+        dense_X = F.dropout(activate(dense_X, self.variant.head_activation), self.dropout, training=self.training)
+        logits_X: Tensor = self.classifier(dense_X)
+        return logits_X.float()
 
 
-def convolve(x_BCTHW: Tensor, weight: Tensor, *, stride: int, groups: int) -> Tensor:
-    """Convolve with "SAME" padding; a kernel without extent in time runs on single frames, which is faster.
+def num_pools(variant: Variant) -> int:
+    """How many pools squeeze-and-excitation sees beside each other."""
+    return 2 if variant.se == "2plus3d" else 1
 
-    Under autocast on a CPU, all but pointwise kernels stay in float32: where such a kernel reaches far beyond the clip,
-    oneDNN's bfloat16 gradient by it reads memory that nothing has written.
-    """
-    time, height, width = weight.shape[2:]
-    if x_BCTHW.device.type == "cpu" and torch.is_autocast_enabled("cpu") and max(time, height, width) > 1:
-        with torch.autocast("cpu", enabled=False):
-            return convolve(x_BCTHW.float(), weight, stride=stride, groups=groups)
-    rows, columns = (same_padding(x_BCTHW.shape[axis], extent, stride) for axis, extent in ((3, height), (4, width)))
+
+def flat_kernel(kernel: Kernel) -> tuple[int, int]:
+    """A kernel over space or over time alone as that of a 2-D convolution, (H, W) or (T, H W)."""
+    time, height, width = kernel
+    return (height, width) if time == 1 else (time, 1)
+
+
+def spatial_mean(x_NCHW: Tensor, timeline: Timeline) -> Tensor:
+    """Mean of each frame, (B, T, C), in fp32 whatever the type of the frames (movinet.md, fact 10)."""
+    return x_NCHW.mean(dim=(2, 3), dtype=torch.float32).view(timeline.num_clips, -1, x_NCHW.shape[1])
+
+
+def convolve(x_NCHW: Tensor, weight: Tensor, *, stride: int, groups: int) -> Tensor:
+    """Convolve single frames with "SAME" padding; the weight has one frame."""
+    rows, columns = frame_padding(x_NCHW.shape[2:], weight.shape[-2:], stride)
     if rows[0] != rows[1] or columns[0] != columns[1]:
-        x_BCTHW = F.pad(x_BCTHW, (*columns, *rows))
+        x_NCHW = F.pad(x_NCHW, (*columns, *rows))
         rows = columns = (0, 0)
-    if time > 1:
-        padding = (time // 2, rows[0], columns[0])
-        if groups > 1:
-            return depthwise_conv3d(x_BCTHW, weight, stride=stride, padding=padding)
-        return F.conv3d(x_BCTHW, weight, stride=(1, stride, stride), padding=padding)
-    x_NCHW = F.conv2d(frames_of(x_BCTHW), weight[:, :, 0], stride=stride, padding=(rows[0], columns[0]), groups=groups)
-    return clips_of(x_NCHW, x_BCTHW.shape[0])
+    kernel = weight[:, :, 0] if weight.ndim == 5 else weight
+    return F.conv2d(x_NCHW, kernel, stride=stride, padding=(rows[0], columns[0]), groups=groups)
 
 
-def average_pool(x_BCTHW: Tensor) -> Tensor:
+def convolve_time(x_NCHW: Tensor, weight: Tensor, *, stride: int, timeline: Timeline, name: str) -> Tensor:
+    """Convolve each channel over time, or over time and space, with "SAME" or causal padding in time."""
+    num_taps, channels = weight.shape[2], x_NCHW.shape[1]
+    x_BTXC = timeline.clips_of(x_NCHW)
+    frames = num_taps // 2
+    if timeline.variant.causal:
+        x_BTXC = timeline.look_back(f"{name}.stream_buffer", x_BTXC, num_taps - 1)
+        frames = 0
+    if weight.ndim == 4:  # pixels of a frame in a row: a convolution over (T, H W)
+        y_BCTX = F.conv2d(x_BTXC.permute(0, 3, 1, 2), weight, padding=(frames, 0), groups=channels)
+        height, width = x_NCHW.shape[2:]
+        return y_BCTX.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
+    rows, columns = frame_padding(x_NCHW.shape[2:], weight.shape[-2:], stride)
+    if rows[0] != rows[1] or columns[0] != columns[1]:
+        x_BTXC = F.pad(x_BTXC, (0, 0, *columns, *rows))
+        rows = columns = (0, 0)
+    x_BCTHW = x_BTXC.permute(0, 4, 1, 2, 3)
+    y_BCTHW = depthwise_conv3d(x_BCTHW, weight, stride=stride, padding=(frames, rows[0], columns[0]))
+    return y_BCTHW.transpose(1, 2).flatten(0, 1)
+
+
+def average_pool(x_NCHW: Tensor) -> Tensor:
     """Mean over 3x3 windows at stride 2, "SAME"; padded cells do not count (movinet.md 1.3)."""
-    odd = (x_BCTHW.shape[3] % 2, x_BCTHW.shape[4] % 2)
-    x_NCHW = F.avg_pool2d(frames_of(x_BCTHW), 3, stride=2, padding=odd, ceil_mode=True, count_include_pad=False)
-    return clips_of(x_NCHW, x_BCTHW.shape[0])
+    odd = (x_NCHW.shape[2] % 2, x_NCHW.shape[3] % 2)
+    return F.avg_pool2d(x_NCHW, 3, stride=2, padding=odd, ceil_mode=True, count_include_pad=False)
 
 
-def frames_of(x_BCTHW: Tensor) -> Tensor:
-    """All frames of all clips, (B T, C, H, W); a view of a channels-last tensor."""
-    return x_BCTHW.transpose(1, 2).flatten(0, 1)
-
-
-def clips_of(x_NCHW: Tensor, num_clips: int) -> Tensor:
-    """Frames back into clips, (B, C, T, H, W); a view."""
-    return x_NCHW.view(num_clips, x_NCHW.shape[0] // num_clips, *x_NCHW.shape[1:]).transpose(1, 2)
+def frame_padding(
+    size_HW: Sequence[int], extent_HW: Sequence[int], stride: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns, before and after, that "SAME" adds to a frame."""
+    rows, columns = (same_padding(size, extent, stride) for size, extent in zip(size_HW, extent_HW, strict=True))
+    return rows, columns
 
 
 def same_padding(size: int, extent: int, stride: int) -> tuple[int, int]:

@@ -1,11 +1,12 @@
-"""A network for one spec: what people retrain, load and deploy."""
+"""A network for one spec: what people retrain, load, stream and deploy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from search_spaces.errors import SpecError, StateError
 from search_spaces.spec import (
     INPUT_CHANNELS,
     STEM_KERNEL,
@@ -15,8 +16,14 @@ from search_spaces.spec import (
     has_skip_projection,
     layer_name,
 )
-from search_spaces.variant import Variant
+from search_spaces.stream_state import state_entries
+from search_spaces.variant import Variant, check_fits
 from supernet.layers import Bottleneck, ConvNorm, Head, activate
+from supernet.timeline import Timeline
+
+State = dict[str, Tensor]
+"""What a stream remembers, by name; the first dimension of every entry counts streams. See `state_entries`."""
+TYPES = {"float32": torch.float32, "int32": torch.int32}
 
 
 class VideoNet(nn.Module):
@@ -28,18 +35,99 @@ class VideoNet(nn.Module):
         num_classes: Outputs of the classifier.
         seed: Of the initial weights.
         rezero: Initial weight of every layer's branch; 0 as published, more where training is short.
+        dropout: Before the classifier, in training, in [0, 1).
+        drop_path: Stochastic depth of the last layer, in training, in [0, 1); layer i of L has i / L of it.
+
+    Raises:
+        SpecError: The spec cannot be built in this variant.
     """
 
     def __init__(
-        self, spec: ArchSpec, variant: Variant, *, num_classes: int, seed: int = 0, rezero: float = 0.0
+        self,
+        spec: ArchSpec,
+        variant: Variant,
+        *,
+        num_classes: int,
+        seed: int = 0,
+        rezero: float = 0.0,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         self.spec, self.variant, self.num_classes = spec, variant, num_classes
-        self.stem, self.blocks, self.head = build(spec, variant, num_classes=num_classes, seed=seed, rezero=rezero)
+        self.stem, self.blocks, self.head = build(
+            spec, variant, num_classes=num_classes, seed=seed, rezero=rezero, dropout=dropout, drop_path=drop_path
+        )
 
     def forward(self, clips_BCTHW: Tensor) -> Tensor:
-        """Clips (B, 3, T, H, W), values in [0, 1], any T, H and W, to logits (B, number of classes)."""
+        """Clips (B, 3, T, H, W), values in [0, 1], any T, H and W, to logits (B, number of classes), fp32."""
         return run(self, clips_BCTHW, self.spec)
+
+    def init_state(self, num_streams: int, height: int, width: int) -> State:
+        """The state before the first frame, all zeros, on the device and in the type of the weights.
+
+        Args:
+            num_streams: Streams that are stepped side by side, B.
+            height: Of their frames, pixels.
+            width: Likewise.
+
+        Raises:
+            SpecError: The network does not stream.
+        """
+        self._check_streams()
+        entries = state_entries(self.spec, self.variant, height=height, width=width)
+        like = self.head.dense_weight
+        return {
+            name: like.new_zeros(num_streams, *entry.shape, dtype=TYPES.get(entry.type, like.dtype))
+            for name, entry in entries.items()
+        }
+
+    def step(
+        self, clips_BCTHW: Tensor, state: Mapping[str, Tensor], *, per_frame: bool = False
+    ) -> tuple[Tensor, State]:
+        """Go on by some frames; pieces of any lengths give the answer of the whole clip.
+
+        Args:
+            clips_BCTHW: The next frames of each stream, (B, 3, T, H, W), or one frame each, (B, 3, H, W).
+            state: Of `init_state` or of the step before; it is left as it is.
+            per_frame: Logits after every frame, not after the last alone.
+
+        Returns:
+            Logits (B, number of classes), or with `per_frame` (B, T, number of classes), in fp32; and the new state.
+
+        Raises:
+            SpecError: The network does not stream.
+            StateError: An entry is missing, unknown, or not of these streams and this frame size.
+        """
+        self._check_streams()
+        self._check_state(state, clips_BCTHW)
+        timeline = Timeline.of(clips_BCTHW, self.variant, past=state)
+        return run(self, clips_BCTHW, self.spec, timeline=timeline, per_frame=per_frame), timeline.future
+
+    def _check_streams(self) -> None:
+        if not self.variant.streams:
+            raise SpecError(
+                "must be causal, with no global pool in se, for a network that streams, "
+                f"but got causal {self.variant.causal} and se {self.variant.se} with a {self.variant.se_pool} pool",
+                where="variant",
+            )
+
+    def _check_state(self, state: Mapping[str, Tensor], clips_BCTHW: Tensor) -> None:
+        num_streams, (height, width) = clips_BCTHW.shape[0], clips_BCTHW.shape[-2:]
+        entries = state_entries(self.spec, self.variant, height=height, width=width)
+        for name in entries.keys() ^ state.keys():
+            found = "is missing" if name in entries else "got an unknown one"
+            raise StateError(f"a state must have exactly the entries of its network, but {found}", where=name)
+        for name, entry in entries.items():
+            wanted, found_shape = (num_streams, *entry.shape), tuple(state[name].shape)
+            if wanted != found_shape:
+                raise StateError(
+                    f"must be of shape {wanted} for {num_streams} streams of {height}x{width} pixels, "
+                    f"but got {found_shape}",
+                    where=name,
+                )
+            if state[name].dtype != TYPES.get(entry.type, state[name].dtype):
+                raise StateError(f"must be of type {entry.type}, but got {state[name].dtype}", where=name)
 
 
 class Parts(Protocol):
@@ -58,6 +146,8 @@ def build(
     num_classes: int,
     seed: int,
     rezero: float,
+    dropout: float = 0.0,
+    drop_path: float = 0.0,
     shared_kernels: Sequence[Kernel] = (),
 ) -> tuple[ConvNorm, nn.ModuleList, Head]:
     """Stem, blocks and head, with initial weights.
@@ -68,17 +158,27 @@ def build(
         num_classes: Outputs of the classifier.
         seed: Of the initial weights.
         rezero: Initial weight of every layer's branch.
+        dropout: As in `VideoNet`.
+        drop_path: As in `VideoNet`.
         shared_kernels: What every layer of a supernet chooses from. Without, each layer has the kernel of `spec`, a
             skip is projected only where that is needed, and running statistics are kept.
     """
+    check_fits(spec, variant)
     generator, running = torch.Generator().manual_seed(seed), not shared_kernels
     stem = ConvNorm(
-        INPUT_CHANNELS, spec.stem_width, STEM_KERNEL, stride=STEM_STRIDE, running=running, generator=generator
+        INPUT_CHANNELS,
+        spec.stem_width,
+        STEM_KERNEL,
+        stride=STEM_STRIDE,
+        variant=variant,
+        running=running,
+        generator=generator,
     )
-    blocks, width = nn.ModuleList(), spec.stem_width
+    blocks, width, number = nn.ModuleList(), spec.stem_width, 0
     for block in spec.blocks:
         layers = nn.ModuleList()
         for position, layer in enumerate(block.layers):
+            number += 1
             layers.append(
                 Bottleneck(
                     layer,
@@ -89,6 +189,7 @@ def build(
                     running=running,
                     generator=generator,
                     rezero=rezero,
+                    drop_path=drop_path * number / spec.num_layers,
                 )
             )
             width = layer.width
@@ -101,17 +202,38 @@ def build(
         variant=variant,
         running=running,
         generator=generator,
+        dropout=dropout,
     )
     return stem, blocks, head
 
 
-def run(parts: Parts, clips_BCTHW: Tensor, spec: ArchSpec, *, mixed: frozenset[str] = frozenset()) -> Tensor:
-    """Logits (B, number of classes) of the part that `spec` asks for; layers in `mixed` run every kernel."""
-    x_BCTHW = clips_BCTHW.contiguous(memory_format=torch.channels_last_3d)
-    x_BCTHW = activate(parts.stem(x_BCTHW, spec.stem_width), parts.variant)
+def run(
+    parts: Parts,
+    clips_BCTHW: Tensor,
+    spec: ArchSpec,
+    *,
+    mixed: frozenset[str] = frozenset(),
+    timeline: Timeline | None = None,
+    per_frame: bool = False,
+) -> Tensor:
+    """Logits (B, K) of the part that `spec` asks for, or (B, T, K) with `per_frame`.
+
+    Args:
+        parts: What runs.
+        clips_BCTHW: Clips, (B, 3, T, H, W), or single frames, (B, 3, H, W).
+        spec: The architecture.
+        mixed: Layers that run every kernel.
+        timeline: Of a stream; without one, clips have neither past nor future.
+        per_frame: Logits after every frame.
+    """
+    timeline = timeline or Timeline.of(clips_BCTHW, parts.variant)
+    x_NCHW = clips_BCTHW if clips_BCTHW.ndim == 4 else clips_BCTHW.transpose(1, 2).flatten(0, 1)
+    x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
+    x_NCHW = activate(parts.stem(x_NCHW, spec.stem_width, timeline, "stem"), parts.variant.activation)
     for number, block in enumerate(spec.blocks):
         layers = cast("nn.ModuleList", parts.blocks[number])
         for position, layer in enumerate(block.layers):
-            x_BCTHW = layers[position](x_BCTHW, layer, mixed=layer_name(number, position) in mixed)
-    logits_BK: Tensor = parts.head(x_BCTHW, spec.head_width)
-    return logits_BK
+            name = layer_name(number, position)
+            x_NCHW = layers[position](x_NCHW, layer, timeline, name, mixed=name in mixed)
+    logits: Tensor = parts.head(x_NCHW, spec.head_width, timeline, per_frame=per_frame)
+    return logits

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 from program import SEARCH, TARGET
 
 from launch.cli import main
+
+hypothesis.settings.register_profile("movinas", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("movinas")
 
 
 @pytest.fixture(autouse=True)

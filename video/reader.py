@@ -175,4 +175,10 @@ class ClipReader:
 
     def _times(self, duration_s: float, place: Place) -> NDArray[np.float64]:
         geometry = self.geometry
-        return clip_times(duration_s, num_frames=geometry.num_frames, rate_fps=geometry.rate_fps, position=place.time)
+        return clip_times(
+            duration_s,
+            num_frames=geometry.num_frames,
+            rate_fps=geometry.rate_fps,
+            position=place.time,
+            offset_frames=place.offset_frames,
+        )

@@ -2,7 +2,9 @@
 
 Sampling is by time, not by frame number: a clip of T frames at r frames per second asks for the frames on display at T
 times, 1 / r seconds apart, whatever the frame rate of the video is. A position is a number in [0, 1], from the
-earliest (topmost, leftmost) place where the clip (crop) fits to the latest (bottommost, rightmost).
+earliest (topmost, leftmost) place where the clip (crop) fits to the latest (bottommost, rightmost). An offset is a
+fraction of the time between two frames of the clip: of two clips at half a frame rate, one offset by a half, the frames
+alternate as those of one clip at the full rate.
 """
 
 from dataclasses import dataclass
@@ -25,14 +27,17 @@ class View:
         num_positions: How many there are: one is the middle, several spread evenly from the start to the end.
         crop_index: Which spatial crop, from 0.
         num_crops: How many there are: one is the centre, several spread evenly along the longer side.
+        offset_frames: How much later the clip lies than its position says, in frames of its own rate, in [0, 1).
     """
 
     position_index: int = 0
     num_positions: int = 1
     crop_index: int = 0
     num_crops: int = 1
+    offset_frames: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_offset(self.offset_frames)
         for name, index, count in (
             ("position", self.position_index, self.num_positions),
             ("crop", self.crop_index, self.num_crops),
@@ -51,6 +56,7 @@ class View:
             time=_spread(self.position_index, self.num_positions),
             along=_spread(self.crop_index, self.num_crops),
             across=CENTRE,
+            offset_frames=self.offset_frames,
         )
 
 
@@ -62,15 +68,18 @@ class Place:
         time: From the earliest start to the latest.
         along: Along the longer side of the picture.
         across: Along the shorter side.
+        offset_frames: How much later, in frames of the clip's own rate, in [0, 1).
     """
 
     time: float
     along: float
     across: float
+    offset_frames: float = 0.0
 
     def __post_init__(self) -> None:
         for name, position in (("time", self.time), ("along", self.along), ("across", self.across)):
             _check_position(name, position)
+        _check_offset(self.offset_frames)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,18 +111,22 @@ def draw_place(generator: np.random.Generator) -> Place:
     return Place(time=time, along=along, across=across)
 
 
-def clip_times(duration_s: float, *, num_frames: int, rate_fps: float, position: float) -> NDArray[np.float64]:
+def clip_times(
+    duration_s: float, *, num_frames: int, rate_fps: float, position: float, offset_frames: float = 0.0
+) -> NDArray[np.float64]:
     """When the frames of a clip are on display, seconds from the start of a video or segment.
 
     The clip spans (T - 1) / r between its first and last frame and leaves the last one its 1 / r on display, so it
     starts at `position` x (duration - T / r). Where the video is shorter than T / r the clip starts at 0, and times
-    beyond the end stand for the last frame (`frames.frames_on_display` holds it).
+    beyond the end stand for the last frame (`frames.frames_on_display` holds it). Frame i comes (i + offset) / r after
+    the start, so that an offset never takes a clip past a video into which it fits.
 
     Args:
         duration_s: Length of the video or segment, > 0.
         num_frames: Frames of the clip, T >= 1.
         rate_fps: Frames of the clip per second, r > 0.
         position: In [0, 1].
+        offset_frames: In [0, 1).
 
     Returns:
         Ascending times >= 0, float64 [T].
@@ -127,8 +140,9 @@ def clip_times(duration_s: float, *, num_frames: int, rate_fps: float, position:
             f"duration_s={duration_s}, rate_fps={rate_fps}, num_frames={num_frames}"
         )
     _check_position("position", position)
+    _check_offset(offset_frames)
     start_s = position * max(0.0, duration_s - num_frames / rate_fps)
-    times_s: NDArray[np.float64] = start_s + np.arange(num_frames, dtype=np.float64) / rate_fps
+    times_s: NDArray[np.float64] = start_s + (np.arange(num_frames, dtype=np.float64) + offset_frames) / rate_fps
     return times_s
 
 
@@ -174,3 +188,8 @@ def _offset(room: int, position: float) -> int:
 def _check_position(name: str, position: float) -> None:
     if not 0.0 <= position <= 1.0:
         raise UsageError(f"{name} must be in [0, 1], but got {name}={position}")
+
+
+def _check_offset(offset_frames: float) -> None:
+    if not 0.0 <= offset_frames < 1.0:
+        raise UsageError(f"offset_frames must be in [0, 1), but got offset_frames={offset_frames}")

@@ -4,15 +4,20 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from launch.cli import VERBS
+from search_spaces import ensemble_json, spec_json
 from search_spaces.space_json import read_space
-from search_spaces.spec_json import json_schema
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_published_schema_is_the_one_that_is_checked():
-    assert json.loads((ROOT / "docs" / "spec.schema.json").read_text()) == json_schema()
+@pytest.mark.parametrize(
+    ("name", "json_schema"), [("spec", spec_json.json_schema), ("ensemble", ensemble_json.json_schema)]
+)
+def test_the_published_schemas_are_those_that_are_checked(name, json_schema):
+    assert json.loads((ROOT / "docs" / f"{name}.schema.json").read_text()) == json_schema()
 
 
 def test_the_documented_space_file_is_one(tmp_path):

@@ -56,6 +56,26 @@ def test_defaults_hold_where_nothing_is_given():
     assert read("a", "--out=x") == Options(files=("a",), out=Path("x"))
 
 
+def test_a_positional_with_a_default_may_be_left_out():
+    @dataclass(frozen=True, kw_only=True)
+    class Several:
+        """Options.
+
+        Attributes:
+            file: A file.
+            more: More files.
+        """
+
+        file: str
+        more: tuple[str, ...] = ()
+
+    def read_several(*arguments):
+        return parse(Several, arguments, prog="movinas test", positionals=("file", "more"))
+
+    assert read_several("a") == Several(file="a")
+    assert read_several("a", "b", "c") == Several(file="a", more=("b", "c"))
+
+
 def test_a_file_gives_options_and_arguments_override_it(tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("num: 9\ninner:\n  rate: 2.0\n")

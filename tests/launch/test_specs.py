@@ -2,11 +2,12 @@
 
 import pytest
 
-from launch.specs import check_classes, find_spec, find_variant
+from launch.specs import check_classes, find_spec, find_spec_or_ensemble, find_variant
+from search_spaces.ensemble_json import make_ensemble_file, write_ensemble
 from search_spaces.errors import SpecError, UsageError
-from search_spaces.published import published
+from search_spaces.published import published, published_ensemble
 from search_spaces.spec_json import make_spec_file, write_spec
-from search_spaces.variant import Variant
+from search_spaces.variant import VARIANTS, Variant
 
 
 def test_published_networks_and_files(tmp_path):
@@ -17,6 +18,29 @@ def test_published_networks_and_files(tmp_path):
         find_spec("published:a0")
     with pytest.raises(SpecError, match="must be a readable file"):
         find_spec(str(tmp_path / "no.json"))
+
+
+def test_specs_and_ensembles(tmp_path):
+    assert find_spec_or_ensemble("published:A3") == find_spec("published:A3")
+    a6 = find_spec_or_ensemble("published:A6")
+    assert a6.ensemble == published_ensemble("A6", Variant())
+    path = write_ensemble(make_ensemble_file(a6.ensemble, models=("a", "b")), tmp_path)
+    assert find_spec_or_ensemble(str(path)).models == ("a", "b")
+    with pytest.raises(SpecError, match="kind: must be 'movinas.spec', but got 'movinas.ensemble'"):
+        find_spec(str(path))
+    with pytest.raises(SpecError, match="but got 'A6', the ensemble of A4 and A5"):
+        find_spec("published:A6")
+    with pytest.raises(SpecError, match="a published network must be one of A0"):
+        find_spec_or_ensemble("published:A7")
+
+
+def test_specs_and_ensembles_in_another_variant(tmp_path):
+    stream = VARIANTS["paper-stream"]
+    assert find_spec_or_ensemble("published:A3", variant="paper-stream") == make_spec_file(published("A3"), stream)
+    path = write_ensemble(make_ensemble_file(published_ensemble("A6", Variant()), models=("a", "b")), tmp_path)
+    changed = find_spec_or_ensemble(str(path), variant="paper-stream")
+    assert changed == make_ensemble_file(published_ensemble("A6", stream))
+    assert changed.models is None
 
 
 def test_variants_by_name_and_file(tmp_path):

@@ -56,7 +56,7 @@ def test_large_logits_do_not_overflow():
     assert all(value == pytest.approx(0.0, abs=1e-12) for value in entropies(NANO, logits_DC).values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces_and_indices(), st.integers(0, 999))
 def test_log_probability_is_the_sum_over_active_decisions(drawn, seed):
     space, indices_KD = drawn
@@ -65,7 +65,7 @@ def test_log_probability_is_the_sum_over_active_decisions(drawn, seed):
     np.testing.assert_allclose(log_probability(space, logits_DC, indices_KD), expected, rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(spaces_and_indices(), st.integers(0, 999))
 def test_gradients_equal_numerical_differentiation(drawn, seed):
     space, indices_KD = drawn
@@ -159,7 +159,7 @@ def test_entropies_are_1_at_the_start():
     assert all(value == pytest.approx(1.0, abs=1e-12) for value in found.values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces_and_indices(), st.integers(0, 999), st.sampled_from((0.1, 2.0, 30.0)))
 def test_entropies_are_shares(drawn, seed, scale):
     space, _ = drawn

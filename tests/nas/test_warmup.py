@@ -41,7 +41,7 @@ def test_edges_of_a_fraction():
     assert (WarmupConfig(op_fraction=0, filter_fraction=1)).filter_fraction == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spaces_and_indices(), st.integers(0, 99))
 def test_without_probability_nothing_changes(drawn, seed):
     space, indices_ND = drawn
@@ -51,7 +51,7 @@ def test_without_probability_nothing_changes(drawn, seed):
     assert mixed == frozenset()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spaces_and_indices(), st.integers(0, 99))
 def test_with_certainty_everything_is_at_its_largest_and_mixed(drawn, seed):
     space, indices_ND = drawn
@@ -65,7 +65,7 @@ def test_with_certainty_everything_is_at_its_largest_and_mixed(drawn, seed):
     assert [len(block.layers) for block in spec.blocks] == [len(block.layers) for block in largest.blocks]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(spaces_and_indices(), st.integers(0, 1 << 32), st.floats(0, 1), st.floats(0, 1))
 def test_the_result_is_always_an_architecture_no_smaller_than_the_sample(drawn, seed, op, filters):
     space, indices_ND = drawn

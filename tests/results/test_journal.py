@@ -44,7 +44,7 @@ def test_every_kind_comes_back_equal(path):
 
 
 @given(genotype=genotypes, cost=finite, reward=finite)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_values_come_back_exactly(tmp_path_factory, genotype, cost, reward):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     trial = replace(made_runs.trial(1, 0.5), genotype=genotype, cost=cost, reward=reward)

@@ -13,7 +13,7 @@ from results.records import EpochRecord
 from results.run_dir import create_run
 from results.stopwatch import Stopwatch
 from results.telemetry import read_telemetry
-from retrain.evaluate import predict, report_of
+from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
 from retrain.model_file import CARD, WEIGHTS, ModelCard, load_model, read_card
 from retrain.recipe import Recipe
@@ -55,7 +55,8 @@ NUM_STEPS = 12
 def accuracy(net, *, num_frames=4):
     """On 24 clips of other noise, in batches of 12."""
     batches = [batch_of(number, size=12, num_frames=num_frames, seed=9) for number in range(2)]
-    predictions = predict(net, batches, num_videos=24, num_classes=NUM_CLASSES, num_views=1, device=CPU)
+    logits = clip_logits(net, batches, device=CPU)
+    predictions = predict(logits, num_videos=24, num_classes=NUM_CLASSES, num_views=1)
     return report_of(predictions, class_names=CLASSES, views="1x1").top1
 
 

@@ -6,7 +6,7 @@ import torch
 from made_clips import batch_of
 from made_nets import TINY_SPEC, randomise
 
-from retrain.evaluate import Predictions, predict, probabilities, report_of
+from retrain.evaluate import Predictions, clip_logits, predict, report_of
 from search_spaces.variant import Variant
 from supernet.inputs import network_input
 from supernet.video_net import VideoNet
@@ -43,19 +43,26 @@ def softmax(*logits):
 
 
 def predicted(batches, *, num_videos, num_views=1, num_classes=3):
-    return predict(Told(), batches, num_videos=num_videos, num_classes=num_classes, num_views=num_views, device=CPU)
+    logits = clip_logits(Told(), batches, device=CPU)
+    return predict(logits, num_videos=num_videos, num_classes=num_classes, num_views=num_views)
 
 
-def test_probabilities_are_the_softmax_of_each_clip():
+def test_logits_come_batch_by_batch():
     net = Told().train()
     batches = [told((4, 2, (1, 0, 3)), (0, 1, (0, 0, 0))), told((1, 0, (9, 9, 0)))]
-    found = list(probabilities(net, batches, device=CPU))
-    assert [indices for indices, _, _ in found] == [(4, 0), (1,)]
-    assert [labels_B.tolist() for _, labels_B, _ in found] == [[2, 1], [0]]
-    np.testing.assert_allclose(found[0][2], [softmax(1, 0, 3), softmax(0, 0, 0)], rtol=1e-6)
-    np.testing.assert_allclose(found[1][2], [softmax(9, 9, 0)], rtol=1e-6)
-    assert found[0][2].dtype == np.float64
+    found = list(clip_logits(net, batches, device=CPU))
+    assert [batch.indices for batch in found] == [(4, 0), (1,)]
+    assert [batch.labels_B.tolist() for batch in found] == [[2, 1], [0]]
+    np.testing.assert_allclose(found[0].logits_BK, [(1, 0, 3), (0, 0, 0)], rtol=1e-6)
+    np.testing.assert_allclose(found[1].logits_BK, [(9, 9, 0)], rtol=1e-6)
+    assert found[0].logits_BK.dtype == torch.float64
     assert not net.was_training
+
+
+def test_a_prediction_is_the_softmax_of_the_logits():
+    found = predicted([told((1, 2, (1, 0, 3)), (0, 1, (0, 0, 0)))], num_videos=2)
+    np.testing.assert_allclose(found.probabilities_NK, [softmax(0, 0, 0), softmax(1, 0, 3)], rtol=1e-6)
+    assert found.probabilities_NK.dtype == np.float64
 
 
 def test_views_of_a_video_are_averaged_whatever_their_batch():
@@ -75,12 +82,13 @@ def test_a_video_that_misses_a_view_has_failed():
     assert not found.probabilities_NK[1:].any()
 
 
-def test_a_batch_in_which_every_video_failed_is_passed_over():
+def test_a_batch_in_which_every_video_failed_is_empty():
     batches = [told(num_failed=2), told((2, 0, (4, 0, 0)))]
     found = predicted(batches, num_videos=3)
     assert found.failed_N.tolist() == [True, True, False]
     net = VideoNet(TINY_SPEC, Variant(), num_classes=3)
-    assert list(probabilities(net, [told(num_failed=2)], device=CPU)) == []
+    (batch,) = clip_logits(net, [told(num_failed=2)], device=CPU)
+    assert batch.indices == ()
 
 
 def test_a_network_is_evaluated_with_its_running_statistics():
@@ -91,22 +99,21 @@ def test_a_network_is_evaluated_with_its_running_statistics():
     with torch.no_grad():
         wanted_BK = net.eval()(clips_BCTHW).double().softmax(dim=1).numpy()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    found = predict(net.train(), [batch], num_videos=4, num_classes=3, num_views=1, device=CPU)
+    found = predict(clip_logits(net.train(), [batch], device=CPU), num_videos=4, num_classes=3, num_views=1)
     np.testing.assert_array_equal(found.probabilities_NK, wanted_BK)
     np.testing.assert_array_equal(found.labels_N, labels_B.numpy())
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
 
 
-def test_autocast_gives_probabilities_in_full_precision():
+def test_logits_under_autocast_come_in_full_precision():
     net = VideoNet(TINY_SPEC, Variant(), num_classes=3)
     randomise(net)
     batch = batch_of(0, size=4)
-    ((_, _, full_BK),) = probabilities(net, [batch], device=CPU)
-    ((_, _, half_BK),) = probabilities(net, [batch], device=CPU, amp_dtype=torch.bfloat16)
-    assert half_BK.dtype == np.float64
-    np.testing.assert_allclose(half_BK.sum(axis=1), 1.0)
-    np.testing.assert_allclose(half_BK, full_BK, atol=0.1)
-    assert (half_BK != full_BK).any()
+    (full,) = clip_logits(net, [batch], device=CPU)
+    (half,) = clip_logits(net, [batch], device=CPU, amp_dtype=torch.bfloat16)
+    assert half.logits_BK.dtype == torch.float64
+    np.testing.assert_allclose(half.logits_BK, full.logits_BK, atol=0.1 * full.logits_BK.abs().max())
+    assert (half.logits_BK != full.logits_BK).any()
 
 
 def predictions(rows, labels, *, failed=()):

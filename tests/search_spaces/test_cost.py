@@ -61,7 +61,7 @@ class Walk:
             self.conv(inputs, layer.width, (1, 1, 1))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(specs())
 def test_cost_equals_a_walk_through_the_network(spec):
     walk, found = Walk(spec, num_classes=11), cost(spec, Variant(), num_classes=11)
@@ -155,7 +155,7 @@ def peak_step_by_step(layer, *, in_width, in_size, num_frames):
     return peak
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(layers(), st.integers(1, 70), st.integers(1, 9), st.integers(1, 4))
 def test_peak_of_a_layer_equals_its_operators_step_by_step(layer, in_width, in_size, num_frames):
     place = {"in_width": in_width, "in_size": in_size, "num_frames": num_frames}
@@ -184,14 +184,14 @@ def test_squeeze_and_excitation_costs_two_linear_layers():
     assert on.extra_half_macs - off.extra_half_macs == 3 * 5 * 5 * 76
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs(), clips())
 def test_another_clip_costs_as_a_spec_of_that_clip(spec, clip):
     there = cost(dataclasses.replace(spec, clip=clip), Variant(), num_classes=3)
     assert cost(spec, Variant(), num_classes=3, clip=clip) == there
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(specs())
 def test_parts_are_named_in_order_and_add_up(spec):
     parts = part_costs(spec, num_classes=3)

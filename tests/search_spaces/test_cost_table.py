@@ -34,7 +34,7 @@ def test_tables_equal_the_costs_of_200_random_specs(space):
         assert CostTable(space, metric=metric, num_classes=600).costs(indices_ND).tolist() == expected[metric]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(spaces_and_indices(), st.integers(1, 700), st.none() | clips())
 def test_tables_equal_the_costs_in_any_space(drawn, num_classes, clip):
     space, indices_ND = drawn
@@ -51,7 +51,7 @@ def test_bounds_equal_brute_force(space):
         assert CostTable(space, metric=metric, num_classes=7).bounds() == (min(expected[metric]), max(expected[metric]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spaces_and_indices())
 def test_bounds_hold_everything(drawn):
     space, indices_ND = drawn

@@ -20,7 +20,7 @@ def test_there_is_no_90_percent_rule_for_widths():
     assert [round_width(width) for width in (19, 27)] == [16, 24]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.floats(1e-6, 1e6))
 def test_width_is_within_4_or_the_floor(width):
     rounded = round_width(width)
@@ -37,7 +37,7 @@ def test_hidden_width_of_squeeze_and_excitation(channels, hidden):
     assert se_hidden_width(channels) == hidden
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 1 << 14))
 def test_hidden_width_is_the_least_multiple_that_rounding_and_90_percent_allow(channels):
     wanted = channels / 4

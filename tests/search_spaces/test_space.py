@@ -47,7 +47,7 @@ def test_size_equals_the_genotypes_counted_one_by_one():
         TINY.indices(genotype)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces())
 def test_size_equals_the_different_canonical_rows(space):
     counts = [len(decision.choices) for decision in space.decisions]
@@ -66,7 +66,7 @@ def test_logarithm_of_the_size():
     assert size_log10(deep) == pytest.approx(exact, rel=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spaces_and_indices())
 def test_rows_genotypes_and_specs_round_trip(drawn):
     space, indices_ND = drawn
@@ -88,7 +88,7 @@ def test_named_spaces_have_one_genotype_per_network(space):
         assert space.encode(candidate.spec) == candidate.genotype
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(spaces_and_indices())
 def test_inactive_decisions_are_left_out(drawn):
     space, indices_ND = drawn
@@ -224,7 +224,7 @@ def test_a_network_that_two_genotypes_give_is_encoded_by_the_first():
     assert space.encode(space.decode(genotype, BASE).spec)["head.width"] == 1.0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(spaces_and_indices())
 def test_neighbours_are_valid_and_differ_in_one_decision(drawn):
     space, indices_ND = drawn
@@ -279,7 +279,7 @@ def test_equal_generators_draw_equal_genotypes():
     assert A2.sample_indices(first, 0).shape == (0, len(A2.decisions))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(spaces_and_indices())
 def test_the_largest_spec_is_at_least_as_large_as_any(drawn):
     space, indices_ND = drawn
@@ -426,7 +426,7 @@ def test_a_bad_block_is_refused(change, message):
         dataclasses.replace(SMALL.blocks[0], **change)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(spaces(), st.sampled_from((0, 1)))
 def test_widths_of_decoded_specs_are_rounded_from_the_base(space, seed):
     genotype = space.sample(np.random.default_rng(seed))

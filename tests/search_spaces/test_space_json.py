@@ -70,7 +70,7 @@ def test_spaces_survive_a_file(path, space):
     assert read_space(path).hash == space.hash
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(spaces())
 def test_any_space_survives_a_file(tmp_path_factory, space):
     path = tmp_path_factory.getbasetemp() / "any_space.json"
@@ -227,7 +227,7 @@ PLACES = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=1, max_size=3))
 def test_any_change_of_a_file_is_refused_or_gives_a_space_that_works(tmp_path_factory, edits):
     document = copy.deepcopy(json.loads(TEXT))

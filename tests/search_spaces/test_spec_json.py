@@ -89,7 +89,7 @@ def test_whole_frame_rates_have_one_fingerprint():
     assert fingerprint(whole, BASE) == A0_FINGERPRINT
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(specs(), st.sampled_from((BASE, HARD)))
 def test_any_spec_survives_a_file(tmp_path_factory, spec, variant):
     written = make_spec_file(spec, variant, provenance=PROVENANCE, metrics={"quality": 0.1})
@@ -332,7 +332,7 @@ WHOLE = document(nano_file())
 PLACES = sorted(places(WHOLE), key=str)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(PLACES), VALUES, st.sampled_from(("put", "drop", "add")))
 def test_any_change_of_a_document_is_read_or_refused(where, value, how):
     found = copy.deepcopy(WHOLE)
@@ -355,7 +355,7 @@ def test_any_change_of_a_document_is_read_or_refused(where, value, how):
     assert spec_file.fingerprint == fingerprint(spec_file.arch, spec_file.variant) == WHOLE["fingerprint"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_any_damage_of_a_file_is_read_or_refused(tmp_path_factory, data):
     text = bytearray(pretty(WHOLE).encode())

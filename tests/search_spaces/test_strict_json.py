@@ -19,14 +19,14 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(VALUES)
 def test_our_own_texts_read_back(value):
     assert loads(canonical(value)) == value
     assert loads(canonical(value).encode()) == value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(VALUES)
 def test_the_canonical_text_is_the_same_for_every_order_and_layout(value):
     def reversed_fields(value):
@@ -85,7 +85,7 @@ def test_brackets_in_strings_are_no_nesting(text):
     assert loads(f"[{', '.join([text] * 50)}]") == [json.loads(text)] * 50
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=60) | st.text('[]{}",:\\0123456789.eE-truefalsn ', max_size=60))
 def test_any_bytes_are_read_or_refused(data):
     try:

@@ -97,7 +97,7 @@ def test_the_examples_of_the_message_are_targets():
         assert parse_target(text).text == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text("macsprflo_=0123456789.eEkKMGTi/ \n", max_size=24))
 def test_any_text_is_a_target_or_refused(text):
     try:
@@ -107,7 +107,7 @@ def test_any_text_is_a_target_or_refused(text):
     assert 0 < target.value < 1e21
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 10**6), st.sampled_from(sorted(SUFFIXES)))
 def test_a_suffix_multiplies(number, suffix):
     assert parse_target(f"macs={number}{suffix}/clip").value == number * SUFFIXES[suffix]

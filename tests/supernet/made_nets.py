@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
 from search_spaces.variant import Variant
+from supernet.layers import ConvNorm
+from supernet.video_net import VideoNet
 
 HARD = Variant(activation="hard_swish", gate="hard_sigmoid")
 
@@ -38,10 +40,30 @@ def randomise(net: nn.Module, *, seed: int = 0) -> None:
     """Move everything that starts at 0 or 1, so that no part of a network is invisible (design.md, last section)."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in net.state_dict().items():
-        if name.endswith(("rezero", "scale", "running_var")):
+        if name.endswith(("rezero", "scale", "running_var", "encoding")):
             tensor.uniform_(0.5, 1.5, generator=generator)
         elif name.endswith(("shift", "bias", "running_mean", "classifier.weight")):
             tensor.normal_(0.0, 0.3, generator=generator)
+
+
+@torch.no_grad()
+def settled(net: VideoNet) -> VideoNet:
+    """The network in evaluation, with running statistics as its activations are.
+
+    Deep networks with drawn ones multiply every rounding error by thousands, and so does the function they stand for.
+    """
+    for module in net.modules():
+        if isinstance(module, ConvNorm):
+            module.momentum = 1.0
+    clips_BCTHW = torch.rand(2, 3, 12, 64, 64, generator=torch.Generator().manual_seed(1))
+    net.train()(clips_BCTHW)
+    return net.eval()
+
+
+def assert_close(found: Tensor, wanted: Tensor, *, tolerance: float = 1e-5) -> None:
+    """Equal by max |a - b| / max |a| (design.md, last section)."""
+    difference = float(((found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-12)).detach())
+    assert difference <= tolerance, difference
 
 
 def reference_logits(
@@ -60,8 +82,10 @@ def reference_logits(
         for position, layer in enumerate(block.layers):
             kernels = (mixed or {}).get(f"block{number + 2}.layer{position + 1}")
             x = net.layer(f"blocks.{number}.{position}", x, layer, kernels=kernels)
-    x = net.act(net.conv_norm("head.conv", x, spec.head_width)).mean(dim=(2, 3, 4))
-    x = net.act(x @ tensors["head.dense_weight"][:, : spec.head_width].T + tensors["head.dense_bias"])
+    x = net.act(net.conv_norm("head.conv", x, spec.head_width)).mean(dim=(3, 4))
+    x = net.mean_until(x, x.shape[2] - 1) if variant.streams else x.mean(dim=2)
+    x = x @ tensors["head.dense_weight"][:, : spec.head_width].T + tensors["head.dense_bias"]
+    x = net.act(x, variant.head_activation)
     return x @ tensors["head.classifier.weight"].T + tensors["head.classifier.bias"]
 
 
@@ -69,16 +93,22 @@ class _Reference:
     def __init__(self, tensors: Mapping[str, Tensor], variant: Variant, batch_statistics: bool) -> None:
         self._tensors, self._variant, self._batch_statistics = tensors, variant, batch_statistics
 
-    def act(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(x) if self._variant.activation == "swish" else x * torch.clamp(x + 3, 0, 6) / 6
+    def act(self, x: Tensor, activation: str | None = None) -> Tensor:
+        swish = (activation or self._variant.activation) == "swish"
+        return x * torch.sigmoid(x) if swish else x * torch.clamp(x + 3, 0, 6) / 6
 
     def gate(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x) if self._variant.gate == "sigmoid" else torch.clamp(x + 3, 0, 6) / 6
+        if self._variant.gate == "sigmoid":
+            return torch.sigmoid(x)
+        slope, offset = (1 / 6, 0.5) if self._variant.gate == "hard_sigmoid" else (0.2, 0.5)
+        return torch.clamp(slope * x + offset, 0, 1)
 
     def conv_norm(self, name: str, x: Tensor, outputs: int, *, stride: int = 1, depthwise: bool = False) -> Tensor:
         tensors, inputs = self._tensors, x.shape[1]
         weight = tensors[f"{name}.weight"][:outputs, : 1 if depthwise else inputs]
-        x = same_conv(x, weight, stride=stride, groups=inputs if depthwise else 1)
+        if weight.ndim == 4:  # of a network without five dimensions: over space, or (time, 1)
+            weight = weight[..., None] if name.endswith("temporal") else weight[:, :, None]
+        x = same_conv(x, weight, stride=stride, groups=inputs if depthwise else 1, causal=self._variant.causal)
         if self._batch_statistics:
             mean, var = x.mean(dim=(0, 2, 3, 4)), x.var(dim=(0, 2, 3, 4), correction=0)
         else:
@@ -87,30 +117,62 @@ class _Reference:
         shift = tensors[f"{name}.shift"][:outputs] - mean * scale
         return x * scale[None, :, None, None, None] + shift[None, :, None, None, None]
 
+    def depthwise(self, name: str, x: Tensor, kernel: str, *, stride: int) -> Tensor:
+        x = self.conv_norm(f"{name}.conv", x, x.shape[1], stride=stride, depthwise=True)
+        if self._variant.conv != "3d" and not kernel.startswith("1x"):
+            x = self.conv_norm(f"{name}.temporal", self.act(x), x.shape[1], depthwise=True)
+        return self.act(x)
+
+    def mean_until(self, x_BCT: Tensor, frame: int) -> Tensor:
+        """The mean of the frames up to this one that the variant remembers."""
+        window = self._variant.pool_window or frame + 1
+        frames = range(max(0, frame + 1 - window), frame + 1)
+        weights = [(self._variant.pool_decay or 1.0) ** (frame - past) for past in frames]
+        weighted = [weight * x_BCT[:, :, past] for weight, past in zip(weights, frames, strict=True)]
+        return sum(weighted[1:], weighted[0]) / sum(weights)
+
     def squeeze_excitation(self, name: str, x: Tensor) -> Tensor:
-        tensors, channels = self._tensors, x.shape[1]
-        hidden = max(8, int(channels / 4 + 4) // 8 * 8)
-        hidden += 8 if hidden < 0.9 * channels / 4 else 0
-        pooled = x.sum(dim=(2, 3, 4)) / math.prod(x.shape[2:])
-        reduced = pooled @ tensors[f"{name}.reduce_weight"][:hidden, :channels].T
-        reduced = self.act(reduced + tensors[f"{name}.reduce_bias"][:hidden])
-        gate = reduced @ tensors[f"{name}.expand_weight"][:channels, :hidden].T
-        gate = self.gate(gate + tensors[f"{name}.expand_bias"][:channels])
-        return x * gate[:, :, None, None, None]
+        """Frame by frame, whatever the variant pools."""
+        tensors, variant, channels = self._tensors, self._variant, x.shape[1]
+        pools = 2 if variant.se == "2plus3d" else 1
+        hidden = max(8, int(pools * channels / 4 + 4) // 8 * 8)
+        hidden += 8 if hidden < 0.9 * pools * channels / 4 else 0
+        frames = x.sum(dim=(3, 4)) / math.prod(x.shape[3:])
+        gated = []
+        for frame in range(x.shape[2]):
+            over_time = self.mean_until(frames, frame) if variant.se_pool == "cumulative" else frames.mean(dim=2)
+            pooled = {"2d": [frames[:, :, frame]], "3d": [over_time], "2plus3d": [over_time, frames[:, :, frame]]}
+            vector = torch.cat(pooled[variant.se], dim=1)
+            if variant.positional_encoding:
+                width = vector.shape[1]
+                angles = [frame / 10_000 ** (2 * (channel // 2) / width) for channel in range(width)]
+                sines = [math.sin(angle) for angle in angles[0::2]] + [math.cos(angle) for angle in angles[1::2]]
+                vector = vector + tensors[f"{name}.encoding"] * torch.tensor(sines, dtype=vector.dtype)
+            weight = tensors[f"{name}.reduce_weight"][:hidden, :, :channels].flatten(1)
+            reduced = self.act(vector @ weight.T + tensors[f"{name}.reduce_bias"][:hidden])
+            gate = reduced @ tensors[f"{name}.expand_weight"][:channels, :hidden].T
+            gate = self.gate(gate + tensors[f"{name}.expand_bias"][:channels])
+            gated.append(x[:, :, frame] * gate[:, :, None, None])
+        return torch.stack(gated, dim=2)
+
+    def shift(self, x: Tensor) -> Tensor:
+        """TSM: the first eighth of the channels is late by a frame, the second early where the future is known."""
+        share, out = x.shape[1] // 8, x.clone()
+        out[:, :share] = F.pad(x[:, :share], (0, 0, 0, 0, 1, 0))[:, :, :-1]
+        if not self._variant.causal:
+            out[:, share : 2 * share] = F.pad(x[:, share : 2 * share], (0, 0, 0, 0, 0, 1))[:, :, 1:]
+        return out
 
     def layer(self, name: str, x: Tensor, layer: LayerSpec, *, kernels: tuple[str, ...] | None) -> Tensor:
         inner = self.act(self.conv_norm(f"{name}.expand", x, layer.expansion))
+        if self._variant.temporal_shift:
+            inner = self.shift(inner)
         kernels = kernels or ("x".join(map(str, layer.kernel)),)
         branches = [
-            self.act(
-                self.conv_norm(
-                    f"{name}.depthwise.{kernel}", inner, layer.expansion, stride=layer.stride, depthwise=True
-                )
-            )
-            for kernel in kernels
+            self.depthwise(f"{name}.depthwise.{kernel}", inner, kernel, stride=layer.stride) for kernel in kernels
         ]
         inner = sum(branches[1:], branches[0]) / len(branches)
-        if layer.se:
+        if layer.se and self._variant.se != "none":
             inner = self.squeeze_excitation(f"{name}.se", inner)
         branch = self.conv_norm(f"{name}.project", inner, layer.width) * self._tensors[f"{name}.rezero"]
         if layer.stride == 1 and x.shape[1] == layer.width:
@@ -119,14 +181,18 @@ class _Reference:
         return branch + self.conv_norm(f"{name}.skip", pooled, layer.width)
 
 
-def same_conv(x_BCTHW: Tensor, weight: Tensor, *, stride: int, groups: int) -> Tensor:
-    """A "SAME" convolution by explicit padding: k - ((n - 1) mod s + 1) cells, the smaller half in front."""
+def same_conv(x_BCTHW: Tensor, weight: Tensor, *, stride: int, groups: int, causal: bool = False) -> Tensor:
+    """A "SAME" convolution by explicit padding: k - ((n - 1) mod s + 1) cells, the smaller half in front.
+
+    Causal: all of time's padding is in front.
+    """
     padding: list[int] = []
     for axis in (4, 3, 2):
         extent = weight.shape[axis]
         step = 1 if axis == 2 else stride
         total = max(extent - ((x_BCTHW.shape[axis] - 1) % step + 1), 0)
-        padding += [total // 2, total - total // 2]
+        before = total if causal and axis == 2 else total // 2
+        padding += [before, total - before]
     padded = F.pad(x_BCTHW.contiguous(), padding)
     return F.conv3d(padded, weight.contiguous(), stride=(1, stride, stride), groups=groups)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from made_clips import noise
-from made_nets import HARD, randomise, reference_logits
+from made_nets import HARD, assert_close, randomise, reference_logits
 from made_spaces import TINY
 
 from search_spaces.movinet import KERNELS, NANO
@@ -59,7 +59,7 @@ def test_a_sub_network_is_the_leading_part_as_movinet_md_writes_it(variant):
     supernet = made(variant=variant).double()
     for spec in random_specs(SPACE, 6):
         wanted_BK = reference_logits(supernet.state_dict(), CLIPS_BCTHW.double(), spec, variant)
-        torch.testing.assert_close(supernet(CLIPS_BCTHW.double(), spec), wanted_BK)
+        assert_close(supernet(CLIPS_BCTHW.double(), spec), wanted_BK)
 
 
 def test_mixed_layers_average_all_their_kernels():
@@ -70,7 +70,7 @@ def test_mixed_layers_average_all_their_kernels():
             supernet.state_dict(), CLIPS_BCTHW.double(), spec, BASE, mixed=dict.fromkeys(mixed, KERNELS)
         )
         found_BK = supernet(CLIPS_BCTHW.double(), spec, mixed)
-        torch.testing.assert_close(found_BK, wanted_BK)
+        assert_close(found_BK, wanted_BK)
         assert not torch.allclose(found_BK, supernet(CLIPS_BCTHW.double(), spec), rtol=1e-3)
 
 
@@ -96,7 +96,7 @@ def test_only_the_sampled_path_gets_gradients():
             for position, layer in enumerate(block.layers):
                 prefix = f"blocks.{number}.{position}"
                 used |= {f"{prefix}.expand", f"{prefix}.project", f"{prefix}.rezero"}
-                used.add(f"{prefix}.depthwise.{'x'.join(map(str, layer.kernel))}")
+                used.add(f"{prefix}.depthwise.{'x'.join(map(str, layer.kernel))}.conv")
                 used |= {f"{prefix}.se"} if layer.se else set()
                 used |= {f"{prefix}.skip"} if _projects(spec, number, position) else set()
         for name, parameter in supernet.named_parameters():
@@ -120,7 +120,7 @@ def test_channels_beyond_the_sampled_width_get_zero():
     gradients = {
         first.expand.weight: (layer.expansion, spec.stem_width),
         first.expand.scale: (layer.expansion,),
-        first.depthwise["x".join(map(str, layer.kernel))].weight: (layer.expansion,),
+        first.depthwise["x".join(map(str, layer.kernel))].conv.weight: (layer.expansion,),
         first.project.weight: (layer.width, layer.expansion),
         first.skip.weight: (layer.width, spec.stem_width),
         supernet.head.dense_weight: (supernet.head.dense_weight.shape[0], spec.head_width),
@@ -137,8 +137,8 @@ def test_mixed_layers_give_gradients_to_all_their_kernels():
     supernet = made()
     (spec,) = random_specs(SPACE, 1)
     supernet(CLIPS_BCTHW, spec, frozenset({"block3.layer1"})).square().sum().backward()
-    assert all(conv.weight.grad is not None for conv in supernet.blocks[1][0].depthwise.values())
-    assert sum(conv.weight.grad is not None for conv in supernet.blocks[0][0].depthwise.values()) == 1
+    assert all(conv.conv.weight.grad is not None for conv in supernet.blocks[1][0].depthwise.values())
+    assert sum(conv.conv.weight.grad is not None for conv in supernet.blocks[0][0].depthwise.values()) == 1
 
 
 def test_a_call_leaves_nothing_behind():

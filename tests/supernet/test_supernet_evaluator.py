@@ -107,7 +107,7 @@ def test_only_what_was_sampled_moves():
 
 def depthwise_weights(spec):
     return {
-        f"blocks.{number}.{position}.depthwise.{'x'.join(map(str, layer.kernel))}.weight"
+        f"blocks.{number}.{position}.depthwise.{'x'.join(map(str, layer.kernel))}.conv.weight"
         for number, block in enumerate(spec.blocks)
         for position, layer in enumerate(block.layers)
     }
@@ -243,7 +243,7 @@ def test_mixed_layers_train_all_their_kernels():
     loss = bench.evaluator.train(0, [candidate], [mixed])
     assert math.isfinite(loss)
     moved = {name for name, tensor in bench.state().items() if not torch.equal(tensor, before[name])}
-    assert {f"blocks.0.0.depthwise.{kernel}.weight" for kernel in SPACE.kernels} <= moved
+    assert {f"blocks.0.0.depthwise.{kernel}.conv.weight" for kernel in SPACE.kernels} <= moved
 
 
 @pytest.mark.parametrize(

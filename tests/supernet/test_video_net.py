@@ -1,16 +1,21 @@
+import dataclasses
 import itertools
 import math
 
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_clips import noise
-from made_nets import HARD, TINY_SPEC, randomise, reference_logits
-from made_spaces import specs
+from made_nets import TINY_SPEC, assert_close, randomise, reference_logits, settled
+from made_spaces import frame_wise, specs, variants
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from search_spaces.cost import cost
-from search_spaces.published import NAMES, published
-from search_spaces.variant import Variant
+from search_spaces.errors import SpecError, StateError
+from search_spaces.published import NAMES, published, released_stream
+from search_spaces.stream_state import state_entries
+from search_spaces.variant import VARIANTS, Variant
 from supernet.layers import Bottleneck
 from supernet.video_net import VideoNet
 
@@ -22,17 +27,17 @@ SE = ("reduce_weight", "reduce_bias", "expand_weight", "expand_bias")
 GOLDEN_NAMES = {
     *(f"stem.{name}" for name in CONV),
     *(f"blocks.0.0.expand.{name}" for name in CONV),
-    *(f"blocks.0.0.depthwise.3x3x3.{name}" for name in CONV),
+    *(f"blocks.0.0.depthwise.3x3x3.conv.{name}" for name in CONV),
     *(f"blocks.0.0.se.{name}" for name in SE),
     *(f"blocks.0.0.project.{name}" for name in CONV),
     "blocks.0.0.rezero",
     *(f"blocks.0.0.skip.{name}" for name in CONV),
     *(f"blocks.0.1.expand.{name}" for name in CONV),
-    *(f"blocks.0.1.depthwise.1x5x5.{name}" for name in CONV),
+    *(f"blocks.0.1.depthwise.1x5x5.conv.{name}" for name in CONV),
     *(f"blocks.0.1.project.{name}" for name in CONV),
     "blocks.0.1.rezero",
     *(f"blocks.1.0.expand.{name}" for name in CONV),
-    *(f"blocks.1.0.depthwise.5x1x1.{name}" for name in CONV),
+    *(f"blocks.1.0.depthwise.5x1x1.conv.{name}" for name in CONV),
     *(f"blocks.1.0.se.{name}" for name in SE),
     *(f"blocks.1.0.project.{name}" for name in CONV),
     "blocks.1.0.rezero",
@@ -66,7 +71,7 @@ def test_parameters_of_a_published_network_are_those_of_the_arithmetic(name):
     assert num_params(published(name), num_classes=600) == cost(published(name), BASE).params
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(specs())
 def test_parameters_are_those_of_the_arithmetic(spec):
     assert num_params(spec, num_classes=7) == cost(spec, BASE, num_classes=7).params
@@ -76,14 +81,17 @@ def test_names_of_the_state_are_stable():
     assert set(made().state_dict()) == GOLDEN_NAMES
 
 
-@pytest.mark.parametrize("variant", [BASE, HARD])
-@pytest.mark.parametrize("training", [True, False])
-def test_a_network_is_the_one_that_movinet_md_writes_down(training, variant):
-    net = made(variant=variant).double().train(training)
-    clips_BCTHW = noise(2, num_frames=4, height=13, width=10).double()
+@settings(max_examples=80)
+@given(spec=specs(), variant=variants(), shift=st.booleans(), training=st.booleans(), data=st.data())
+def test_a_network_is_the_one_that_movinet_md_writes_down(spec, variant, shift, training, data):
+    if shift:
+        spec, variant = frame_wise(spec), dataclasses.replace(variant, temporal_shift=True)
+    net = made(spec, variant).double().train(training)
+    num_frames, height, width = (data.draw(st.integers(1, most)) for most in (8, 24, 24))
+    clips_BCTHW = noise(2, num_frames=num_frames, height=height, width=width).double()
     tensors = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    wanted_BK = reference_logits(tensors, clips_BCTHW, TINY_SPEC, variant, batch_statistics=training)
-    torch.testing.assert_close(net(clips_BCTHW), wanted_BK)
+    wanted_BK = reference_logits(tensors, clips_BCTHW, spec, variant, batch_statistics=training)
+    assert_close(net(clips_BCTHW), wanted_BK)
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 5])
@@ -96,7 +104,7 @@ def test_any_clip_goes_through_and_every_size_is_rounded_up(num_frames, height, 
             module.register_forward_hook(lambda module, inputs, output: shapes.append(tuple(output.shape)))
     assert net(noise(2, num_frames=num_frames, height=height, width=width)).shape == (2, 3)
     halves = [(math.ceil(height / stride), math.ceil(width / stride)) for stride in (4, 4, 4)]
-    assert shapes == [(2, channels, num_frames, *half) for channels, half in zip((8, 8, 16), halves, strict=True)]
+    assert shapes == [(2 * num_frames, channels, *half) for channels, half in zip((8, 8, 16), halves, strict=True)]
 
 
 def test_the_layout_of_the_input_in_memory_does_not_matter():
@@ -156,5 +164,283 @@ def test_a_fresh_network_answers_the_same_whatever_its_branches_hold():
     clips_BCTHW = noise(2, num_frames=4, height=12, width=12)
     before_BK = net(clips_BCTHW)
     with torch.no_grad():
-        net.get_parameter("blocks.0.1.depthwise.1x5x5.weight").fill_(1.0)
+        net.get_parameter("blocks.0.1.depthwise.1x5x5.conv.weight").fill_(1.0)
     assert torch.equal(net(clips_BCTHW), before_BK)
+
+
+STREAMING = (
+    VARIANTS["paper-stream"],
+    VARIANTS["released-stream"],
+    dataclasses.replace(VARIANTS["released-stream"], conv="2plus1d", positional_encoding=True),
+)
+
+
+@torch.no_grad()
+def step_through(net, clips_BCTHW, lengths):
+    """Logits after every frame, in pieces of these lengths, and the state at the end."""
+    state = net.init_state(clips_BCTHW.shape[0], *clips_BCTHW.shape[-2:])
+    logits, start = [], 0
+    for length in lengths:
+        piece_BTK, state = net.step(clips_BCTHW[:, :, start : start + length], state, per_frame=True)
+        logits.append(piece_BTK)
+        start += length
+    assert start == clips_BCTHW.shape[2]
+    return torch.cat(logits, dim=1), state
+
+
+def assert_stream_is_clip(net, clips_BCTHW, lengths):
+    """Also half-way: the logits after each frame are those of the clip that ends there."""
+    found_BTK, state = step_through(net, clips_BCTHW, lengths)
+    with torch.no_grad():
+        assert_close(found_BTK[:, -1], net(clips_BCTHW))
+        half = (clips_BCTHW.shape[2] + 1) // 2
+        assert_close(found_BTK[:, half - 1], net(clips_BCTHW[:, :, :half]))
+    return state
+
+
+@st.composite
+def splits(draw, num_frames):
+    """Lengths of pieces, single frames among them."""
+    lengths = []
+    while (left := num_frames - sum(lengths)) > 0:
+        lengths.append(draw(st.one_of(st.just(1), st.integers(1, left))))
+    return lengths
+
+
+@settings(max_examples=200)
+@given(spec=specs(), variant=variants(streaming=True), shift=st.booleans(), data=st.data())
+def test_a_stream_in_any_pieces_is_the_clip(spec, variant, shift, data):
+    if shift:
+        spec, variant = frame_wise(spec), dataclasses.replace(variant, temporal_shift=True)
+    net = made(spec, variant).eval()
+    num_frames, height, width = (
+        data.draw(st.integers(1, 12)),
+        data.draw(st.integers(1, 33)),
+        data.draw(st.integers(1, 33)),
+    )
+    clips_BCTHW = noise(2, num_frames=num_frames, height=height, width=width)
+    state = assert_stream_is_clip(net, clips_BCTHW, data.draw(splits(num_frames)))
+    entries = state_entries(spec, variant, height=height, width=width)
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == {
+        name: (2, *entry.shape) for name, entry in entries.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("form", ["paper", "released"])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (45, 80)])
+def test_a_published_stream_is_the_clip(name, form, height, width):
+    variant = VARIANTS["paper-stream"] if form == "paper" else released_stream(name)
+    net = settled(made(published(name), variant))
+    assert_stream_is_clip(net, noise(1, num_frames=7, height=height, width=width), [1, 1, 3, 2])
+
+
+@pytest.mark.parametrize("variant", [*STREAMING, BASE])
+@pytest.mark.parametrize(("height", "width"), [(91, 160), (172, 229)])
+def test_frames_of_odd_sizes_that_are_not_square_go_through_a0(variant, height, width):
+    net = settled(made(published("A0"), variant))
+    clips_BCTHW = noise(1, num_frames=3, height=height, width=width)
+    if variant.streams:
+        assert_stream_is_clip(net, clips_BCTHW, [1, 2])
+    else:
+        assert net(clips_BCTHW).isfinite().all()
+
+
+def check_state_after_a_step(spec, variant, height, width):
+    """The tensors that a step returns come out of its computation, not out of the arithmetic."""
+    with torch.device("meta"):
+        net = VideoNet(spec, variant, num_classes=2).eval()
+        state = net.init_state(1, height, width)
+        _, state = net.step(torch.empty(1, 3, 1, height, width), state)
+    entries = state_entries(spec, variant, height=height, width=width)
+    assert {name: (tuple(tensor.shape[1:]), tensor.nbytes) for name, tensor in state.items()} == {
+        name: (entry.shape, entry.num_bytes(bytes_per_element=4)) for name, entry in entries.items()
+    }
+
+
+@settings(max_examples=60)
+@given(spec=specs(), variant=variants(streaming=True), height=st.integers(1, 40), width=st.integers(1, 40))
+def test_state_after_a_step_is_what_the_arithmetic_says(spec, variant, height, width):
+    check_state_after_a_step(spec, variant, height, width)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(spec=specs(), variant=variants(streaming=True), height=st.integers(1, 40), width=st.integers(1, 40))
+def test_state_after_a_step_is_what_the_arithmetic_says_of_1000_networks(spec, variant, height, width):
+    check_state_after_a_step(spec, variant, height, width)
+
+
+def test_streams_side_by_side_do_not_mix_and_may_differ_in_age():
+    net = made(variant=STREAMING[2]).eval()
+    clips_BCTHW = noise(2, num_frames=6, height=12, width=10)
+    _, old = step_through(net, clips_BCTHW[:1, :, :3], [3])
+    new = net.init_state(1, 12, 10)
+    both = {name: torch.cat((old[name], new[name])) for name in old}
+    with torch.no_grad():
+        logits_BK, _ = net.step(torch.cat((clips_BCTHW[:1, :, 3:], clips_BCTHW[1:, :, :3])), both)
+        assert_close(logits_BK[:1], net(clips_BCTHW[:1]))
+        assert_close(logits_BK[1:], net(clips_BCTHW[1:, :, :3]))
+
+
+def test_a_step_leaves_its_state_as_it_was_and_remembers_nothing():
+    net = made(variant=STREAMING[0]).eval()
+    frames_BCHW = noise(1, num_frames=1, height=9, width=9)[:, :, 0]
+    state = net.init_state(1, 9, 9)
+    with torch.no_grad():
+        first_BK, after = net.step(frames_BCHW, state)
+        second_BK, _ = net.step(frames_BCHW, after)
+        again_BK, _ = net.step(frames_BCHW, state)
+    assert all(not tensor.any() for tensor in state.values())
+    assert torch.equal(first_BK, again_BK)
+    assert not torch.allclose(first_BK, second_BK)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda state: state.pop("head.pool"), "head.pool: a state must have exactly the entries .* is missing"),
+        (lambda state: state.update(extra=torch.zeros(1)), "extra: .* got an unknown one"),
+        (
+            lambda state: state.update({"frame_count": torch.zeros(3, dtype=torch.int32)}),
+            r"frame_count: must be of shape \(2,\) for 2 streams of 12x10 pixels, but got \(3,\)",
+        ),
+        (
+            lambda state: state.update({"block2.layer1.stream_buffer": torch.zeros(2, 2, 6, 6, 16)}),
+            r"block2.layer1.stream_buffer: must be of shape \(2, 2, 6, 5, 16\)",
+        ),
+        (
+            lambda state: state.update({"head.pool": state["head.pool"].half()}),
+            "head.pool: must be of type float32, but got torch.float16",
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused_by_its_entry(damage, message):
+    net = made(variant=STREAMING[0]).eval()
+    state = net.init_state(2, 12, 10)
+    damage(state)
+    with pytest.raises(StateError, match=message):
+        net.step(noise(2, num_frames=1, height=12, width=10), state)
+
+
+@pytest.mark.parametrize("variant", [BASE, Variant(causal=True), Variant(se="2d")])
+def test_a_network_that_looks_ahead_does_not_stream(variant):
+    net = made(variant=variant)
+    with pytest.raises(
+        SpecError, match="variant: must be causal, with no global pool in se, for a network that streams"
+    ):
+        net.init_state(1, 8, 8)
+    with pytest.raises(SpecError, match="variant: must be causal"):
+        net.step(noise(1, num_frames=1, height=8, width=8), {})
+
+
+def test_a_temporal_shift_beside_a_temporal_kernel_is_refused():
+    with pytest.raises(SpecError, match="must have no extent in time"):
+        made(variant=Variant(temporal_shift=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_means_of_a_long_stream_stay_right_in_16_bit(dtype):
+    """movinet.md, fact 10: a sum of 5,000 times 0.37 in bfloat16 stops at 128."""
+    net = made(variant=STREAMING[0]).to(dtype).eval()
+    frame_BCTHW = torch.full((1, 3, 50, 8, 8), 0.37, dtype=dtype)
+    state = net.init_state(1, 8, 8)
+    assert state["head.pool"].dtype == torch.float32
+    assert state["block2.layer1.stream_buffer"].dtype == dtype
+    with torch.no_grad():
+        _, state = net.step(frame_BCTHW, state)
+        early = state["block2.layer1.pool"] / 50
+        for _ in range(99):
+            _, state = net.step(frame_BCTHW, state)
+    assert int(state["frame_count"]) == 5000
+    # the buffers settle within the first frames, so the mean of 5,000 is nearly that of 50
+    assert_close(state["block2.layer1.pool"] / 5000, early, tolerance=0.05)
+
+
+@pytest.mark.parametrize("switches", [{"pool_window": 4}, {"pool_decay": 0.5}])
+def test_an_endless_stream_forgets_what_a_mean_of_all_frames_keeps(switches):
+    forgetful = made(variant=dataclasses.replace(VARIANTS["paper-stream"], **switches)).eval()
+    faithful = made(variant=VARIANTS["paper-stream"]).eval()
+    early, late = noise(1, num_frames=40, height=12, width=12), noise(1, num_frames=40, height=12, width=12, seed=1)
+    differences = []
+    with torch.no_grad():
+        for net in (forgetful, faithful):
+            after_other, alone = net(torch.cat((early, late), dim=2)), net(torch.cat((late, late), dim=2))
+            differences.append(float((after_other - alone).abs().max() / alone.abs().max()))
+    assert differences[0] < 1e-3 < differences[1]
+
+
+def test_dropout_and_stochastic_depth_are_for_training_alone():
+    spec, clips_BCTHW = TINY_SPEC, noise(8, num_frames=2, height=12, width=12)
+    net = VideoNet(spec, BASE, num_classes=3, dropout=0.5, drop_path=0.5)
+    randomise(net)
+    rates = [module.drop_path for module in net.modules() if isinstance(module, Bottleneck)]
+    assert rates == pytest.approx([0.5 / 3, 1.0 / 3, 0.5])  # base i / L (movinet.md 1.2)
+    assert torch.equal(net.eval()(clips_BCTHW), made().eval()(clips_BCTHW))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert not torch.allclose(net.train()(clips_BCTHW), net(clips_BCTHW))
+
+
+def test_stochastic_depth_drops_whole_clips_and_keeps_the_mean():
+    layer = TINY_SPEC.blocks[1].layers[0]
+    spec = dataclasses.replace(TINY_SPEC, blocks=(dataclasses.replace(TINY_SPEC.blocks[1], layers=(layer,)),))
+    net = VideoNet(spec, BASE, num_classes=3, drop_path=0.25)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        drawn_N = net.blocks[0][0]._survivors(1000, torch.zeros(4000, 1, 1, 1)).flatten()
+    assert sorted(set(drawn_N.tolist())) == pytest.approx([0.0, 1 / 0.75])
+    assert (drawn_N.view(1000, 4) == drawn_N.view(1000, 4)[:, :1]).all()
+    assert float(drawn_N.mean()) == pytest.approx(1.0, abs=0.05)
+
+
+class _Dimensions(TorchDispatchMode):
+    """The most dimensions of any tensor that an operator of torch gives or takes."""
+
+    most = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        results = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves((args, results)):
+            if isinstance(tensor, torch.Tensor):
+                self.most = max(self.most, tensor.ndim)
+        return results
+
+
+@pytest.mark.parametrize(("conv", "wanted"), [("2plus1d", 4), ("3d_2plus1d", 5)])
+def test_a_flat_network_needs_no_more_than_four_dimensions(conv, wanted):
+    net = made(variant=dataclasses.replace(VARIANTS["released-stream"], conv=conv)).eval()
+    frame_BCHW = noise(1, num_frames=1, height=12, width=12)[:, :, 0]
+    state = net.init_state(1, 12, 12)
+    with torch.no_grad(), _Dimensions() as dimensions:
+        net.step(frame_BCHW, state)
+    assert dimensions.most == wanted
+
+
+class _Step(torch.nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, frames_BCHW, state):
+        return self.net.step(frames_BCHW, state)
+
+
+@pytest.mark.parametrize("variant", STREAMING)
+def test_an_exported_step_takes_and_gives_the_whole_state(variant):
+    net = made(variant=variant).eval()
+    frames_BCHW, state = noise(1, num_frames=1, height=12, width=12)[:, :, 0], net.init_state(1, 12, 12)
+    with torch.no_grad():
+        program = torch.export.export(_Step(net), (frames_BCHW, state))
+    signature = program.graph_signature
+    assert len(signature.user_inputs) == 1 + len(state)
+    assert len(signature.user_outputs) == 1 + len(state)
+    assert not signature.buffers_to_mutate
+    step = program.module()
+    first_BK, after = step(frames_BCHW, state)
+    second_BK, _ = step(frames_BCHW, after)
+    assert set(after) == set(state)
+    assert not torch.allclose(first_BK, second_BK)
+    with torch.no_grad():
+        assert_close(first_BK, net.step(frames_BCHW, state)[0])
+        assert_close(second_BK, net.step(frames_BCHW, after)[0])

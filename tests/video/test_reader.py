@@ -66,6 +66,20 @@ def test_a_view_shows_the_place_it_names(items):
     assert starts[2] == [14, 16, 19, 21]
 
 
+@pytest.mark.parametrize("max_bytes", [0, 1 << 24])
+def test_clips_at_half_the_rate_take_the_frames_of_the_full_rate_alternately(items, tmp_path, max_bytes):
+    cache = FrameCache(tmp_path, max_bytes) if max_bytes else None
+    full = ClipGeometry(num_frames=8, resolution=24, rate_fps=25.0)  # the rate of the file
+    half = ClipGeometry(num_frames=4, resolution=24, rate_fps=12.5)
+    for view in views(3, 1):
+        whole = frame_numbers(make(items, geometry=full).read(SampleKey(index=0, view=view)).frames_THWC)
+        assert whole == list(range(whole[0], whole[0] + 8))
+        for offset_frames, frames in ((0.0, whole[0::2]), (0.5, whole[1::2])):
+            key = SampleKey(index=0, view=replace(view, offset_frames=offset_frames))
+            clip = make(items, geometry=half, cache=cache).read(key)
+            assert frame_numbers(clip.frames_THWC) == frames
+
+
 def test_a_short_video_holds_its_last_frame(items):
     reader = make(items, geometry=ClipGeometry(num_frames=12, resolution=24, rate_fps=10.0))
     assert frame_numbers(reader.read(SampleKey(index=0, epoch=9)).frames_THWC)[-3:] == [22, 23, 23]

@@ -38,6 +38,30 @@ def test_clip_times_by_hand():
     assert clip_times(2.0, num_frames=4, rate_fps=4.0, position=0.5).tolist() == [0.5, 0.75, 1.0, 1.25]
     assert clip_times(2.0, num_frames=4, rate_fps=4.0, position=1.0).tolist() == [1.0, 1.25, 1.5, 1.75]
     assert clip_times(0.3, num_frames=3, rate_fps=4.0, position=1.0).tolist() == [0.0, 0.25, 0.5]
+    assert clip_times(2.0, num_frames=2, rate_fps=2.0, position=0.5, offset_frames=0.5).tolist() == [0.75, 1.25]
+
+
+@given(SECONDS, st.integers(1, 60), RATES, POSITIONS)
+def test_two_clips_at_half_the_rate_have_the_times_of_one_at_full_rate(duration_s, half, rate_fps, position):
+    """To the bit: that is why an offset is counted in frames, and not in seconds."""
+    whole = clip_times(duration_s, num_frames=2 * half, rate_fps=rate_fps, position=position)
+    first, second = (
+        clip_times(duration_s, num_frames=half, rate_fps=rate_fps / 2, position=position, offset_frames=offset_frames)
+        for offset_frames in (0.0, 0.5)
+    )
+    np.testing.assert_array_equal(first, whole[0::2])
+    np.testing.assert_array_equal(second, whole[1::2])
+
+
+@given(SECONDS, st.integers(1, 120), RATES, POSITIONS, st.floats(0.0, 1.0, exclude_max=True))
+def test_an_offset_shifts_a_clip_and_keeps_it_in_the_video(duration_s, num_frames, rate_fps, position, offset_frames):
+    plain = clip_times(duration_s, num_frames=num_frames, rate_fps=rate_fps, position=position)
+    shifted = clip_times(
+        duration_s, num_frames=num_frames, rate_fps=rate_fps, position=position, offset_frames=offset_frames
+    )
+    np.testing.assert_allclose(shifted - plain, offset_frames / rate_fps, atol=1e-9)
+    if num_frames / rate_fps <= duration_s:
+        assert shifted[-1] <= duration_s * (1 + 1e-12) + 1e-9
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.data())
@@ -72,6 +96,7 @@ def test_views_spread_over_time():
     assert [view.place.time for view in views(1, 1)] == [0.5]
     assert [view.place.time for view in views(5, 1)] == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert len(set(views(10, 3))) == 30
+    assert View(offset_frames=0.25).place == Place(time=0.5, along=0.5, across=0.5, offset_frames=0.25)
     assert views(1, 1)[0] == View()
 
 
@@ -101,6 +126,12 @@ def test_numbers_outside_their_range_are_refused():
         crop_box(4, 9, 3, position_y=0.0, position_x=-0.1)
     with pytest.raises(UsageError, match=r"along must be in \[0, 1\], but got along=2"):
         Place(time=0.0, along=2, across=0.0)
+    for make in (View, lambda **offset: Place(time=0, along=0, across=0, **offset)):
+        for offset_frames in (-0.1, 1.0, float("nan")):
+            with pytest.raises(UsageError, match=r"offset_frames must be in \[0, 1\), but got offset_frames="):
+                make(offset_frames=offset_frames)
+    with pytest.raises(UsageError, match=r"offset_frames must be in \[0, 1\), but got offset_frames=1"):
+        clip_times(1.0, num_frames=1, rate_fps=1.0, position=0.0, offset_frames=1)
     with pytest.raises(UsageError, match=r"num_crops must be in \[1, 1000\], but got num_crops=0"):
         views(1, 0)
     with pytest.raises(UsageError, match=r"position_index must be in \[0, 2\), the number of positions, but got"):

@@ -1,0 +1,41 @@
+"""A stream for people who want to push frames."""
+
+import torch
+from torch import Tensor
+
+from supernet.video_net import State, VideoNet
+
+
+class Stream:
+    """Frames one after the other through a network that streams; the object holds the state, not the network.
+
+    Several streams may share one network. For frames of many sources at once, step a batch of states instead.
+
+    Args:
+        net: The network, in evaluation mode.
+
+    Raises:
+        SpecError: On the first push, where the network does not stream.
+    """
+
+    def __init__(self, net: VideoNet) -> None:
+        self._net = net
+        self._state: State | None = None
+        self.num_frames = 0
+
+    @torch.inference_mode()
+    def push(self, frame_CHW: Tensor) -> Tensor:
+        """Logits (number of classes) after one more frame, (3, H, W) in [0, 1].
+
+        Raises:
+            StateError: A frame of another size than the first one.
+        """
+        if self._state is None:
+            self._state = self._net.init_state(1, *frame_CHW.shape[1:])
+        logits_BK, self._state = self._net.step(frame_CHW[None], self._state)
+        self.num_frames += 1
+        return logits_BK[0]
+
+    def reset(self) -> None:
+        """Forget all frames, as between two videos; the next frame may have another size."""
+        self._state, self.num_frames = None, 0
