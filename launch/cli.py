@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "retrain": ("launch.retrain", "train the network of a spec"),
     "evaluate": ("launch.evaluate", "accuracy of a retrained network or an ensemble on a manifest"),
     "predict": ("launch.predict", "classes of videos"),
+    "import-weights": ("launch.import_weights", "a published network, from the state dict of the public PyTorch port"),
     "bench cost": ("launch.bench.cost", "genotypes costed per second"),
 }
 
