@@ -1,4 +1,4 @@
-"""What people see: results on stdout, everything else on stderr; one JSON document where it was asked for."""
+"""What people see: results on stdout, everything else on stderr; JSON where it was asked for."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from search_spaces.strict_json import pretty
+from search_spaces.strict_json import canonical, pretty
 
 _out = Console(highlight=False, soft_wrap=True)
 _log = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -21,6 +21,12 @@ def show(text: str) -> None:
 def show_json(document: object) -> None:
     """The result as one JSON document."""
     sys.stdout.write(pretty(document))
+
+
+def show_json_line(document: object) -> None:
+    """One of many JSON documents, each on a line that whoever reads gets at once."""
+    sys.stdout.write(f"{canonical(document)}\n")
+    sys.stdout.flush()
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

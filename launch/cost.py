@@ -1,43 +1,55 @@
 """`movinas cost`: what specs cost, by arithmetic; `--verify` counts on the built network."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from launch import console
 from launch.specs import check_classes, find_spec_or_ensemble
-from search_spaces.cost import Cost, cost
-from search_spaces.ensemble import ensemble_cost
+from search_spaces.cost import BYTES, Cost, DataType, cost, streams_per_gb
+from search_spaces.ensemble import EnsembleCost, ensemble_cost
 from search_spaces.ensemble_json import EnsembleFile
-from search_spaces.errors import SpecError
+from search_spaces.errors import SpecError, UsageError
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import fingerprint
+from search_spaces.stream_state import state_entries
 from search_spaces.variant import Variant
 
 POSITIONALS = ("specs",)
+STREAM = "released-stream"
+TYPE_NAMES: dict[DataType, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Cost of specs for one clip; of an ensemble, the sum over its members' clips, and each member's.
+    """Cost of specs for one clip, and of a stream where they stream; of an ensemble, in all and of each member.
 
     Attributes:
         specs: Spec files, ensemble files, or published:A0 to published:A6.
-        variant: base, or a JSON file; None takes the one of the spec file.
+        variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
+        stream: Short for --variant released-stream.
         classes: Outputs of the classifier.
+        dtype: Type of activations and stream buffers; sums over time are fp32 in any case.
+        entries: List every entry of the streams' state; the JSON document always does.
         verify: Build each network, count MACs with fvcore and parameters, and compare.
         json: Print one JSON document.
     """
 
     specs: tuple[str, ...]
     variant: str | None = None
+    stream: bool = False
     classes: int = 600
+    dtype: DataType = "fp32"
+    entries: bool = False
     verify: bool = False
     json: bool = False
 
     def __post_init__(self) -> None:
         check_classes(self.classes)
+        if self.stream and self.variant is not None:
+            raise UsageError(f"--stream is short for --variant {STREAM}: only one can be given, but got both")
 
 
 def run(options: Options) -> int:
@@ -46,56 +58,127 @@ def run(options: Options) -> int:
     if options.json:
         console.show_json(documents)
         return 0
-    title = f"Cost of one clip, {options.classes} classes{', counted by fvcore too' if options.verify else ''}"
-    columns = ("name", "MACs", "paper GFLOPs", "parameters", "peak activations MiB", "stream state MiB")
     rows = []
     for document in documents:
-        rows.append(_row(document["name"], document))
-        rows += [_row(f"  members[{number}]", member) for number, member in enumerate(document.get("members", ()))]
-    console.show_table(title, columns, rows)
+        rows.append(document)
+        rows += [
+            {**member, "name": f"  members[{number}]"} for number, member in enumerate(document.get("members", ()))
+        ]
+    _show_clips(rows, options)
+    streams = [row for row in rows if row["stream_state_bytes"]]
+    if streams:
+        _show_streams(streams, options)
+    if options.entries:
+        for row in streams:
+            _show_entries(row)
     return 0
 
 
 def _document(name: str, options: Options) -> Document:
-    found = find_spec_or_ensemble(name, variant=options.variant)
+    found = find_spec_or_ensemble(name, variant=STREAM if options.stream else options.variant)
     if isinstance(found, EnsembleFile):
-        return _of_ensemble(name, found, options)
-    return {"name": name, **_of_network(name, found.arch, found.variant, options)[1]}
+        return {"name": name, "fingerprint": found.fingerprint, **_of_ensemble(name, found, options)}
+    return {"name": name, **_of_network(name, found.arch, found.variant, options)}
 
 
 def _of_ensemble(name: str, found: EnsembleFile, options: Options) -> Document:
-    costs, members = [], []
-    for number, member in enumerate(found.ensemble.members):
-        where = f"{name}: members[{number}]"
-        member_cost, document = _of_network(where, member.arch, member.variant, options)
-        costs.append(member_cost)
-        members.append({"offset_frames": member.offset_frames, **document})
-    return {"name": name, "fingerprint": found.fingerprint, **asdict(ensemble_cost(costs)), "members": members}
+    members = [
+        {
+            "offset_frames": member.offset_frames,
+            **_of_network(f"{name}: members[{number}]", member.arch, member.variant, options),
+        }
+        for number, member in enumerate(found.ensemble.members)
+    ]
+    costs = ensemble_cost(_cost(member.arch, member.variant, options) for member in found.ensemble.members)
+    return {**_figures(costs, options), "members": members}
 
 
-def _of_network(where: str, arch: ArchSpec, variant: Variant, options: Options) -> tuple[Cost, Document]:
-    costs = cost(arch, variant, num_classes=options.classes)
-    document = {"fingerprint": fingerprint(arch, variant), **asdict(costs)}
+def _of_network(where: str, arch: ArchSpec, variant: Variant, options: Options) -> Document:
+    costs = _cost(arch, variant, options)
     if options.verify:
-        from supernet.count import count_macs_and_params  # noqa: PLC0415 -- torch is not needed without
+        _verify(where, arch, variant, costs, classes=options.classes)
+    return {
+        "fingerprint": fingerprint(arch, variant),
+        **_figures(costs, options),
+        "stream_entries": _entries(arch, variant, options.dtype),
+        "verified": options.verify,
+    }
 
-        macs, params = count_macs_and_params(arch, variant, num_classes=options.classes)
-        if (macs, params) != (costs.macs, costs.params):
-            raise SpecError(
-                f"arithmetic must equal the built network's {macs} MACs and {params} parameters, "
-                f"but got {costs.macs} and {costs.params}",
-                where=where,
+
+def _cost(arch: ArchSpec, variant: Variant, options: Options) -> Cost:
+    return cost(arch, variant, num_classes=options.classes, dtype=options.dtype)
+
+
+def _figures(costs: Cost | EnsembleCost, options: Options) -> Document:
+    return {"dtype": options.dtype, **asdict(costs), "streams_per_gb": streams_per_gb(costs.stream_state_bytes)}
+
+
+def _verify(where: str, arch: ArchSpec, variant: Variant, costs: Cost, *, classes: int) -> None:
+    from supernet.count import count_macs_and_params  # noqa: PLC0415 -- torch is not needed without
+
+    macs, params = count_macs_and_params(arch, variant, num_classes=classes)
+    if (macs, params) != (costs.macs, costs.params):
+        raise SpecError(
+            f"arithmetic must equal the built network's {macs} MACs and {params} parameters, "
+            f"but got {costs.macs} and {costs.params}",
+            where=where,
+        )
+
+
+def _entries(arch: ArchSpec, variant: Variant, dtype: DataType) -> list[Document]:
+    size = arch.clip.resolution
+    return [
+        {
+            "name": name,
+            "shape": entry.shape,
+            "dtype": TYPE_NAMES[dtype] if entry.type == "network" else entry.type,
+            "bytes": entry.num_bytes(bytes_per_element=BYTES[dtype]),
+        }
+        for name, entry in state_entries(arch, variant, height=size, width=size).items()
+    ]
+
+
+def _show_clips(rows: Sequence[Document], options: Options) -> None:
+    console.show_table(
+        f"Cost of one clip, {options.classes} classes{', counted by fvcore too' if options.verify else ''}",
+        ("name", "MACs", "paper GFLOPs", "parameters", f"peak activations MiB, {options.dtype}"),
+        [
+            (
+                row["name"],
+                f"{row['macs']:,}",
+                f"{row['paper_gflops']:.3f}",
+                f"{row['params']:,}",
+                _mib(row["peak_activation_bytes"]),
             )
-        document["verified"] = True
-    return costs, document
-
-
-def _row(name: str, document: Document) -> tuple[str, ...]:
-    return (
-        name,
-        f"{document['macs']:,}",
-        f"{document['paper_gflops']:.3f}",
-        f"{document['params']:,}",
-        f"{document['peak_activation_bytes'] / 2**20:.2f}",
-        f"{document['stream_state_bytes'] / 2**20:.2f}",
+            for row in rows
+        ],
     )
+
+
+def _show_streams(rows: Sequence[Document], options: Options) -> None:
+    console.show_table(
+        f"One stream, frame by frame, {options.dtype}; 1 GB is 10^9 bytes",
+        ("name", "MACs per frame", "peak activations MiB", "stream buffers MiB", "state MiB", "streams per GB"),
+        [
+            (
+                row["name"],
+                f"{row['macs_per_frame']:,}" if "macs_per_frame" in row else "",
+                _mib(row["step_peak_activation_bytes"]) if "step_peak_activation_bytes" in row else "",
+                _mib(row["stream_buffer_bytes"]),
+                _mib(row["stream_state_bytes"]),
+                f"{row['streams_per_gb']:,}",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _show_entries(row: Document) -> None:
+    columns = ("name", "shape", "dtype", "bytes")
+    entries = [[entry[column] for column in columns] for entry in row.get("stream_entries", ())]
+    if entries:
+        console.show_table(f"State of a stream of {row['name'].strip()}", columns, entries)
+
+
+def _mib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**20:.2f}"

@@ -14,6 +14,7 @@ from results.records import TestReport
 from results.run_dir import open_run
 from retrain.ensemble import Ensemble, TrainedMember, load_ensemble, mean_logits
 from retrain.evaluate import Predictions, clip_logits, predict, report_of
+from retrain.frame_by_frame import FrameByFrame
 from retrain.model_file import ModelCard, is_model_folder, load_model
 from search_spaces.errors import ManifestError
 from search_spaces.spec import ClipGeometry
@@ -33,6 +34,7 @@ class Options:
         data: Manifest with the classes the network was trained on.
         split: Which of its videos.
         views: Clips per video, as positions x crops, averaged: 1x1 is the middle, 10x3 the usual multi-clip test.
+        stream: Step through each clip frame by frame; every network must be one that streams.
         batch_size: Clips per batch.
         clips: Reading of the videos.
         device: auto, cpu, cuda, ...
@@ -47,6 +49,7 @@ class Options:
     data: Path
     split: Split = "test"
     views: str = "1x1"
+    stream: bool = False
     batch_size: int = 32
     clips: ClipConfig = field(default_factory=ClipConfig)
     device: str = "auto"
@@ -64,7 +67,7 @@ def run(options: Options) -> int:
         console.show_json(asdict(report))
         return 0
     console.show_table(
-        f"{options.split} split, {options.views} views",
+        f"{options.split} split, {options.views} views{', frame by frame' if options.stream else ''}",
         ("top-1", "top-5", "videos", "failed"),
         [(f"{report.top1:.4f}", f"{report.top5:.4f}", report.num_videos, report.num_failed)],
     )
@@ -87,9 +90,16 @@ def evaluate(options: Options) -> TestReport:
         )
     items = videos_of(manifest, options.split, path=options.data)
     predictions = predictions_of(
-        ensemble, items, options.clips, compute, views=options.views, batch_size=options.batch_size
+        ensemble,
+        items,
+        options.clips,
+        compute,
+        views=options.views,
+        batch_size=options.batch_size,
+        stream=options.stream,
     )
     report = report_of(predictions, class_names=ensemble.class_names, views=options.views)
+    report = replace(report, stream=options.stream)
     if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
         folder = open_run(options.run, kind="retrain")
         replace_file(folder.test_path, pretty(asdict(report)).encode())
@@ -124,22 +134,25 @@ def predictions_of(
     *,
     views: str,
     batch_size: int,
+    stream: bool = False,
 ) -> Predictions:
     """What trained networks say of videos together; none of the videos is ever replaced.
 
     Raises:
+        SpecError: A network that does not stream, where it has to go frame by frame.
         UsageError: Views that are not written as they must be.
     """
     wanted = parse_views(views)
     num_workers = -(-compute.num_workers // len(ensemble.members))
+    nets = [FrameByFrame(member.net) if stream else member.net for member in ensemble.members]
     members = [
         clip_logits(
-            member.net.to(compute.device),
+            net.to(compute.device),
             _clips(member, items, config, wanted, batch_size=batch_size, num_workers=num_workers),
             device=compute.device,
             amp_dtype=compute.amp_dtype,
         )
-        for member in ensemble.members
+        for net, member in zip(nets, ensemble.members, strict=True)
     ]
     return predict(
         mean_logits(members), num_videos=len(items), num_classes=len(ensemble.class_names), num_views=len(wanted)

@@ -11,6 +11,7 @@ from search_spaces.errors import RunFolderError
 from search_spaces.space_json import read_space
 from search_spaces.spec import ArchSpec, kernel_name, layer_name
 from search_spaces.spec_json import Provenance, SpecFile, make_spec_file
+from search_spaces.variant import Variant
 
 
 def best_specs(run: RunDir, *, top: int, tolerance: float) -> list[SpecFile]:
@@ -49,9 +50,9 @@ def random_spec(run: RunDir) -> SpecFile:
     return _spec_file(run, next(record for record in candidates if record.origin == "random"), start)
 
 
-def layer_rows(spec: ArchSpec, *, num_classes: int) -> list[Mapping[str, str | int]]:
+def layer_rows(spec: ArchSpec, variant: Variant, *, num_classes: int) -> list[Mapping[str, str | int]]:
     """One row per part of a network: kernel, channels, stride, SE, MACs, parameters."""
-    parts = part_costs(spec, num_classes=num_classes)
+    parts = part_costs(spec, variant, num_classes=num_classes)
     layers = {
         layer_name(number, position): layer
         for number, block in enumerate(spec.blocks)

@@ -56,13 +56,14 @@ def current_layers(run: RunDir) -> Sequence[Mapping[str, str | int]]:
     """Layers of the selected network of a finished search, or of the likeliest one so far."""
     num_classes = load_manifest(run.manifest_path).num_classes
     try:
-        return layer_rows(found_spec(run).arch, num_classes=num_classes)
+        found = found_spec(run)
+        return layer_rows(found.arch, found.variant, num_classes=num_classes)
     except RunFolderError:
         policies = read_history(run.journal_path).policies
         if not policies:
             return []
         likeliest = read_space(run.space_path).decode(policies[-1].argmax, variant_of(run))
-        return layer_rows(likeliest.spec, num_classes=num_classes)
+        return layer_rows(likeliest.spec, likeliest.variant, num_classes=num_classes)
 
 
 def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[str, str | int]]) -> None:

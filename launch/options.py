@@ -90,7 +90,9 @@ def _parser(
         field = next(field for field in dataclasses.fields(options) if field.name == name)
         several = str(field.type).startswith("tuple")
         if several:
-            number = {"nargs": "+"} if field.default is dataclasses.MISSING else {"nargs": "*", "default": []}
+            number: dict[str, Any] = {"nargs": "+"}
+            if field.default is not dataclasses.MISSING:
+                number = {"nargs": "*", "default": list(field.default)}
             parser.add_argument(name, metavar=name.upper().rstrip("S"), **number)
         else:
             parser.add_argument(name, type=field.type, metavar=name.upper())

@@ -45,4 +45,4 @@ def write_report(run: RunDir) -> Path:
     except RunFolderError:
         return write_search_report(run)
     num_classes = load_manifest(run.manifest_path).num_classes
-    return write_search_report(run, layers=layer_rows(found.arch, num_classes=num_classes))
+    return write_search_report(run, layers=layer_rows(found.arch, found.variant, num_classes=num_classes))

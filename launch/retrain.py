@@ -47,7 +47,7 @@ class Options:
         spec: Spec file, or published:A0 to published:A5.
         data: Manifest; trains on its train split, measures on val.
         out: Run folder to make.
-        variant: base, or a JSON file; None takes the one of the spec file.
+        variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
         init: scratch, supernet:RUN for the shared weights of a search, or weights:FILE for a safetensors file.
         recipe: Epochs, batch size, rates, clip lengths.
         clips: Reading of the videos.
@@ -121,36 +121,36 @@ def execute(run: RunDir, options: Options) -> ModelCard:
     return read_card(run.model_path)
 
 
-def initial_net(
-    spec_file: SpecFile, init: str, *, class_names: tuple[str, ...], seed: int, rezero: float = 0.0
-) -> VideoNet:
-    """The network that training starts from.
+def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...], seed: int, recipe: Recipe) -> VideoNet:
+    """The network that training starts from, as the recipe has it drop things.
 
     Raises:
         UsageError: `init` is not written as it must be.
         WeightsError: The weights are of another network or other classes.
     """
     source, _, name = init.partition(":")
-    if init == "scratch":
-        return VideoNet(
-            spec_file.arch,
-            spec_file.variant,
-            num_classes=len(class_names),
-            seed=derive_seed(seed, "network"),
-            rezero=rezero,
-        )
-    if source == "weights" and name:
-        net = VideoNet(spec_file.arch, spec_file.variant, num_classes=len(class_names))
+    if init != "scratch" and not (source in ("supernet", "weights") and name):
+        raise UsageError(f"init must be scratch, supernet:RUN or weights:FILE, but got {init!r}")
+    net = VideoNet(
+        spec_file.arch,
+        spec_file.variant,
+        num_classes=len(class_names),
+        seed=derive_seed(seed, "network"),
+        rezero=recipe.rezero_init,
+        dropout=recipe.dropout,
+        drop_path=recipe.stochastic_depth,
+    )
+    if source == "weights":
         try:
             load_exactly(net, from_bytes(Path(name).read_bytes()), source=name)
         except OSError as error:
             raise WeightsError(f"must be a readable file, but got {error.strerror}", path=name) from error
         except WeightsError as error:
             raise error.at(path=name) from error
-        return net
-    if source == "supernet" and name:
-        return _net_of_supernet(open_run(Path(name), kind="search"), spec_file, class_names=class_names)
-    raise UsageError(f"init must be scratch, supernet:RUN or weights:FILE, but got {init!r}")
+    elif source == "supernet":
+        shared = _net_of_supernet(open_run(Path(name), kind="search"), spec_file, class_names=class_names)
+        load_exactly(net, shared.state_dict(), source=name)
+    return net
 
 
 def accuracy_of(
@@ -172,13 +172,13 @@ def accuracy_of(
 def _check(options: Options) -> tuple[SpecFile, Manifest]:
     spec_file = find_spec(options.spec)
     if options.variant is not None:
-        variant = find_variant(options.variant)
+        variant = find_variant(options.variant, arch=spec_file.arch)
         spec_file = make_spec_file(
             spec_file.arch, variant, genotype=spec_file.genotype, provenance=spec_file.provenance
         )
     manifest = load_manifest(options.data)
     videos_of(manifest, "train", path=options.data)
-    initial_net(spec_file, options.init, class_names=manifest.class_names, seed=options.seed)
+    initial_net(spec_file, options.init, class_names=manifest.class_names, seed=options.seed, recipe=options.recipe)
     return spec_file, manifest
 
 
@@ -234,7 +234,7 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
         options.init if fresh else "scratch",
         class_names=manifest.class_names,
         seed=options.seed,
-        rezero=recipe.rezero_init,
+        recipe=recipe,
     )
     return Trainer(
         net.to(compute.device),
@@ -261,6 +261,7 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
             tally=tally,
         ),
         accuracy=accuracy,
+        seed=options.seed,
         amp_dtype=compute.amp_dtype,
     )
 

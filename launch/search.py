@@ -49,7 +49,7 @@ class Options:
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
         target: Cost to land on, such as macs=12M/clip.
         out: Run folder to make.
-        variant: base, or a JSON file.
+        variant: base, paper-stream, released-stream, or a JSON file.
         proxy: Clips of the search where they differ from the space's, such as frames=16,resolution=112; costs stay
             those of the space.
         held_out: Share of the training videos that rewards come from, in (0, 1).

@@ -22,7 +22,7 @@ class Options:
         name: a2, nano, or a JSON file.
         out: Folder for the spec files.
         num: How many; also -n.
-        variant: base, or a JSON file.
+        variant: base, paper-stream, released-stream, or a JSON file.
         seed: Of the draws.
         json: Print one JSON document.
     """

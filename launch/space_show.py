@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from launch import console
-from launch.specs import check_classes
+from launch.specs import check_classes, find_variant
 from nas.problem import Problem
-from search_spaces.cost_table import cost_table
+from search_spaces.cost_table import Metric, cost_table
 from search_spaces.movinet import find_space
 from search_spaces.randomness import generator
 from search_spaces.space import SearchSpace, size_log10
@@ -26,12 +26,14 @@ class Options:
     Attributes:
         name: a2, nano, or a JSON file.
         target: A cost, such as macs=10M/clip, to look up in the space.
+        variant: base, paper-stream, released-stream, or a JSON file.
         classes: Outputs of the classifier.
         json: Print one JSON document.
     """
 
     name: str
     target: str | None = None
+    variant: str = "base"
     classes: int = 600
     json: bool = False
 
@@ -41,19 +43,19 @@ class Options:
 
 def run(options: Options) -> int:
     """Print the space."""
-    space = find_space(options.name)
+    space, variant = find_space(options.name), find_variant(options.variant)
+    metrics: tuple[Metric, ...] = ("macs", "params", "stream_state_bytes") if variant.streams else ("macs", "params")
     document: dict[str, object] = {
         "name": space.name,
         "hash": space.hash,
         "size_log10": size_log10(space),
         "decisions": len(space.decisions),
-        "macs": _statistics(space, "macs", options.classes),
-        "params": _statistics(space, "params", options.classes),
+        **{metric: _statistics(space, variant, metric, options.classes) for metric in metrics},
     }
     if options.target is not None:
         problem = Problem(
             space=space,
-            variant=Variant(),
+            variant=variant,
             target=parse_target(options.target),
             num_classes=options.classes,
             seed=0,
@@ -69,18 +71,18 @@ def run(options: Options) -> int:
     if options.json:
         console.show_json(document)
         return 0
-    _show(space, document)
+    _show(space, document, metrics)
     return 0
 
 
-def _statistics(space: SearchSpace, metric: "str", classes: int) -> dict[str, float]:
-    table = cost_table(space, metric="macs" if metric == "macs" else "params", num_classes=classes)
+def _statistics(space: SearchSpace, variant: Variant, metric: Metric, classes: int) -> dict[str, float]:
+    table = cost_table(space, variant, metric=metric, num_classes=classes)
     low, high = table.bounds()
     samples_N = table.costs(space.sample_indices(generator(0, "cost statistics"), NUM_SAMPLES))
     return {"min": low, "median": float(np.median(samples_N)), "max": high}
 
 
-def _show(space: SearchSpace, document: dict[str, object]) -> None:
+def _show(space: SearchSpace, document: dict[str, object], metrics: tuple[Metric, ...]) -> None:
     clip = space.clip
     console.show(
         f"space {space.name}: {len(space.decisions)} decisions, 10^{document['size_log10']:.1f} architectures, "
@@ -93,7 +95,7 @@ def _show(space: SearchSpace, document: dict[str, object]) -> None:
         [(group, number, ", ".join(map(str, choices))) for (group, choices), number in groups.items()],
     )
     rows = []
-    for metric in ("macs", "params"):
+    for metric in metrics:
         statistics = document[metric]
         assert isinstance(statistics, dict)
         rows.append((metric, *(f"{statistics[key]:,.0f}" for key in ("min", "median", "max"))))

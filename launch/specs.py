@@ -1,14 +1,15 @@
 """Names on the command line, as the things they stand for."""
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from search_spaces.ensemble import in_variant
 from search_spaces.ensemble_json import EnsembleFile, make_ensemble_file, read_spec_or_ensemble
 from search_spaces.errors import SpecError, UsageError
-from search_spaces.published import ENSEMBLES, PREFIX, published, published_ensemble
+from search_spaces.published import ENSEMBLES, NAMES, PREFIX, published, published_ensemble, released_stream
+from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
 from search_spaces.typed_json import read_document, validate
 from search_spaces.variant import VARIANTS, Variant
@@ -48,16 +49,26 @@ def find_spec_or_ensemble(name: str, *, variant: str | None = None) -> SpecFile 
     if variant is None:
         return found
     if isinstance(found, EnsembleFile):  # without its models, which are of networks as they were
-        return make_ensemble_file(in_variant(found.ensemble, find_variant(variant)), provenance=found.provenance)
-    return make_spec_file(found.arch, find_variant(variant), provenance=found.provenance)
+        members = tuple(
+            replace(member, variant=find_variant(variant, arch=member.arch)) for member in found.ensemble.members
+        )
+        return make_ensemble_file(replace(found.ensemble, members=members), provenance=found.provenance)
+    return make_spec_file(found.arch, find_variant(variant, arch=found.arch), provenance=found.provenance)
 
 
-def find_variant(name: str) -> Variant:
+def find_variant(name: str, *, arch: ArchSpec | None = None) -> Variant:
     """The variant of a name, or of a JSON file with its switches.
+
+    Args:
+        name: What was asked for.
+        arch: What it is for; `released-stream` is of a published network as that one was released.
 
     Raises:
         SpecError: Unknown, unreadable, or with an unknown switch or value.
     """
+    if name == "released-stream":
+        released = next((known for known in NAMES if published(known) == arch), None)
+        return VARIANTS[name] if released is None else released_stream(released)
     if name in VARIANTS:
         return VARIANTS[name]
     if not name.endswith(".json"):

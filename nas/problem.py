@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.cost import Cost, cost
-from search_spaces.errors import InfeasibleTargetError
+from search_spaces.errors import InfeasibleTargetError, TargetError
 from search_spaces.randomness import generator
 from search_spaces.space import Candidate, Indices, SearchSpace
 from search_spaces.target import Target
@@ -19,6 +19,9 @@ NUM_SAMPLES_OF_STATISTICS = 10_000
 class Problem:
     """A space, a variant and a target.
 
+    Raises:
+        TargetError: A target of a stream's state where the variant does not stream.
+
     Attributes:
         num_classes: Outputs of the classifier, which the cost includes.
         seed: Of the whole search.
@@ -30,13 +33,20 @@ class Problem:
     num_classes: int
     seed: int
 
+    def __post_init__(self) -> None:
+        if self.target.metric == "state" and not self.variant.streams:
+            raise TargetError(
+                "a target of state must go with a variant that streams, such as paper-stream or released-stream, "
+                f"but got {self.target.text}"
+            )
+
     def candidate(self, indices_D: Indices) -> Candidate:
         """The architecture of one row of indices."""
         return self.space.decode(self.space.genotype(indices_D), self.variant)
 
     def costs(self, indices_ND: Indices) -> NDArray[np.float64]:
         """Costs in the target's unit, (N,)."""
-        return self.target.costs(self.space, indices_ND, num_classes=self.num_classes)
+        return self.target.costs(self.space, self.variant, indices_ND, num_classes=self.num_classes)
 
     def ratios(self, indices_ND: Indices) -> NDArray[np.float64]:
         """Costs / target, (N,)."""
@@ -48,7 +58,7 @@ class Problem:
 
     def statistics(self) -> tuple[float, float, float, float]:
         """Least, median and greatest cost, and the target's percentile; the median and percentile of random samples."""
-        low, high = self.target.bounds(self.space, num_classes=self.num_classes)
+        low, high = self.target.bounds(self.space, self.variant, num_classes=self.num_classes)
         rng = generator(0, "cost statistics")
         costs_N = self.costs(self.space.sample_indices(rng, NUM_SAMPLES_OF_STATISTICS))
         return low, float(np.median(costs_N)), high, float(100 * (costs_N < self.target.value).mean())
@@ -59,14 +69,15 @@ class Problem:
         Raises:
             InfeasibleTargetError: With least, median and greatest cost of the space.
         """
-        low, high = self.target.bounds(self.space, num_classes=self.num_classes)
+        low, high = self.target.bounds(self.space, self.variant, num_classes=self.num_classes)
         if not low <= self.target.value <= high:
             raise InfeasibleTargetError(f"target must lie within {self.description()}, but got {self.target.text}")
 
     def description(self) -> str:
         """The space's costs in the target's unit, for messages."""
         low, median, high, _ = self.statistics()
+        metric = "bytes of state" if self.target.metric == "state" else self.target.metric
         return (
-            f"space {self.space.name}, whose {self.target.metric} have min {low:.6g}, median {median:.6g}, "
+            f"space {self.space.name}, whose {metric} have min {low:.6g}, median {median:.6g}, "
             f"max {high:.6g} in the target's unit"
         )

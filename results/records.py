@@ -166,6 +166,7 @@ class TestReport:
     Attributes:
         top1: Share of videos whose class came first, in [0, 1]; `top5` among the first five.
         num_videos: Videos the accuracy is over; `num_failed` videos that could not be decoded, not among them.
+        stream: Whether the network was stepped frame by frame.
         per_class: Class name to its top-1 accuracy.
         confusion: Rows true class, columns predicted class, counts.
     """
@@ -180,6 +181,7 @@ class TestReport:
     class_names: tuple[str, ...]
     per_class: Mapping[str, float]
     confusion: tuple[tuple[int, ...], ...]
+    stream: bool = False
 
 
 Record = StartRecord | StepRecord | PolicyRecord | CandidateRecord | ResultRecord | EpochRecord

@@ -207,7 +207,8 @@ def _retrain_facts(summary: RetrainSummary, test: TestReport | None) -> list[tup
     if test is not None:
         failed = f", {test.num_failed:,} unreadable" if test.num_failed else ""
         facts.append(("Test top-1, top-5", f"{percent(test.top1)}, {percent(test.top5)}"))
-        facts.append(("Test videos", f"{test.num_videos:,}{failed} ({test.views} views)"))
+        stepped = ", frame by frame" if test.stream else ""
+        facts.append(("Test videos", f"{test.num_videos:,}{failed} ({test.views} views{stepped})"))
     return facts
 
 

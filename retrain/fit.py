@@ -1,5 +1,6 @@
 """Training of one network: a visible loop, resumable at any step."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from results.telemetry import Telemetry
 from retrain.model_file import ModelCard, save_model
 from retrain.recipe import Recipe
 from search_spaces.errors import CheckpointError, UsageError
+from search_spaces.randomness import derive_seed
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate
 from supernet.inputs import network_input
@@ -49,6 +51,7 @@ class Trainer:
         card: Of the network; epoch and accuracy are filled in.
         train_batches: Endless stream of training batches.
         accuracy: Measures a network on the validation split.
+        seed: Of what the network draws in training: dropout and stochastic depth.
         amp_dtype: Type of autocast, None for none.
     """
 
@@ -61,6 +64,7 @@ class Trainer:
         card: ModelCard,
         train_batches: Batches,
         accuracy: Accuracy,
+        seed: int,
         amp_dtype: torch.dtype | None = None,
     ) -> None:
         self.recipe = recipe
@@ -68,7 +72,7 @@ class Trainer:
         self.num_steps = recipe.num_steps(num_videos)
         self._net, self._card, self._train_batches, self._accuracy = net, card, train_batches, accuracy
         self._device = next(net.parameters()).device
-        self._amp_dtype = amp_dtype
+        self._amp_dtype, self._seed = amp_dtype, seed
         self._optimizer = torch.optim.AdamW(
             weight_decay_groups(net, weight_decay=recipe.weight_decay), lr=recipe.learning_rate
         )
@@ -121,7 +125,8 @@ class Trainer:
             group["lr"] = recipe.learning_rate * factor
         self._net.train()
         clips_BCTHW, labels_B = network_input(batch, self._device)
-        with torch.autocast(self._device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None):
+        amp = torch.autocast(self._device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
+        with _drawing(derive_seed(self._seed, "draws of the network", step), self._device), amp:
             logits_BK = self._net(clips_BCTHW)
         loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=recipe.label_smoothing)
         self._optimizer.zero_grad(set_to_none=True)
@@ -206,3 +211,11 @@ class Trainer:
         if document["best"] is not None:
             card = replace(self._card, epoch=document["best"]["epoch"], val_top1=document["best"]["val_top1"])
             self._best = (card, blobs["best.safetensors"])
+
+
+@contextlib.contextmanager
+def _drawing(seed: int, device: torch.device) -> Iterator[None]:
+    """What is drawn from the generators of torch is a function of `seed`; afterwards they stand where they stood."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

@@ -19,6 +19,10 @@ class Recipe:
         label_smoothing: In [0, 1).
         ema_decay: Of the average of weights and running statistics, in [0, 1).
         max_gradient_norm: Gradients are scaled down to this norm.
+        dropout: Of the inputs of the classifier, in [0, 1); for long trainings. Published: 0.2 for A0 and the stream of
+            A1, else 0.5 (movinet.md 4).
+        stochastic_depth: How often the branch of the last layer is left out, in [0, 1), and that of layer i of L is
+            i / L as often; for long trainings. Published: 0.2.
         rezero_init: Initial weight of every layer's branch, from scratch; the published 0 costs short trainings most of
             their time.
         train_frames: Frames of a training clip; None takes the spec's.
@@ -36,6 +40,8 @@ class Recipe:
     label_smoothing: float = 0.1
     ema_decay: float = 0.99
     max_gradient_norm: float = 5.0
+    dropout: float = 0.0
+    stochastic_depth: float = 0.0
     rezero_init: float = 0.5
     train_frames: int | None = None
     test_frames: int | None = None
@@ -58,6 +64,8 @@ class Recipe:
             raise UsageError(
                 f"label_smoothing and ema_decay must be in [0, 1) and warmup_epochs at least 0, but got {self}"
             )
+        if not (0 <= self.dropout < 1 and 0 <= self.stochastic_depth < 1):
+            raise UsageError(f"dropout and stochastic_depth must be in [0, 1), but got {self}")
         if any(frames is not None and frames < 1 for frames in (self.train_frames, self.test_frames)):
             raise UsageError(f"train_frames and test_frames must be at least 1, but got {self}")
 

@@ -13,12 +13,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.cost import PartCost, head_cost, layer_cost, stem_cost
+from search_spaces.cost import BYTES, DataType, PartCost, head_cost, layer_cost, stem_cost
 from search_spaces.rounding import round_width
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import FIRST_BLOCK, STEM_STRIDE, ClipGeometry, LayerSpec, parse_kernel, same_size
+from search_spaces.stream_state import state_bytes
+from search_spaces.variant import Variant
 
-Metric = Literal["macs", "paper_half_macs", "params"]
+Metric = Literal["macs", "paper_half_macs", "params", "stream_buffer_bytes", "stream_state_bytes"]
 Integers = NDArray[np.int64]
 CHUNK = 4096
 
@@ -46,19 +48,33 @@ class CostTable:
 
     Args:
         space: The space.
+        variant: How its networks are built.
         metric: What is summed; `paper_half_macs` are twice the paper's FLOPs.
         num_classes: Outputs of the classifier.
         clip: Clip geometry where it is not the space's own.
+        dtype: Type of stream buffers.
+
+    Raises:
+        SpecError: The space's networks cannot be built in this variant.
     """
 
     def __init__(
-        self, space: SearchSpace, *, metric: Metric, num_classes: int, clip: ClipGeometry | None = None
+        self,
+        space: SearchSpace,
+        variant: Variant,
+        *,
+        metric: Metric,
+        num_classes: int,
+        clip: ClipGeometry | None = None,
+        dtype: DataType = "fp32",
     ) -> None:
-        self._space = space
-        self._metric = metric
+        space.check_fits(variant)
+        self._space, self._variant = space, variant
+        self._metric: Metric = metric
+        self._dtype: DataType = dtype
         self._clip = clip or space.clip
         self._num_layer_codes = len(space.kernels) * len(space.expansions) * len(space.se)
-        self._stem = _value(stem_cost(space.stem_width, clip=self._clip), metric)
+        self._stem = self._value(stem_cost(space.stem_width, clip=self._clip))
         self._blocks, size = self._build_blocks()
         self._head = self._build_head(size, num_classes)
 
@@ -151,8 +167,10 @@ class CostTable:
                 stride=stride,
                 se=se,
             )
-            part = layer_cost(layer, in_width=in_width, in_size=in_size, num_frames=self._clip.num_frames)
-            values.append(_value(part, self._metric))
+            part = layer_cost(
+                layer, self._variant, in_width=in_width, in_size=in_size, num_frames=self._clip.num_frames
+            )
+            values.append(self._value(part))
         return values
 
     def _build_head(self, size: int, num_classes: int) -> Integers:
@@ -160,16 +178,16 @@ class CostTable:
         return np.array(
             [
                 [
-                    _value(
+                    self._value(
                         head_cost(
+                            self._variant,
                             in_width=source,
                             head_width=width,
                             dense_width=self._space.dense_width,
                             in_size=size,
                             num_frames=self._clip.num_frames,
                             num_classes=num_classes,
-                        ),
-                        self._metric,
+                        )
                     )
                     for width in self._widths(self._space.head_width)
                 ]
@@ -181,14 +199,26 @@ class CostTable:
     def _widths(self, base_width: int) -> tuple[int, ...]:
         return tuple(round_width(base_width * multiplier) for multiplier in self._space.width_multipliers)
 
+    def _value(self, part: PartCost) -> int:
+        if self._metric == "macs":
+            return part.macs
+        if self._metric == "paper_half_macs":
+            return 2 * part.macs + part.extra_half_macs
+        if self._metric == "params":
+            return part.params
+        buffer_bytes, whole_bytes = state_bytes(part.state, bytes_per_element=BYTES[self._dtype])
+        return buffer_bytes if self._metric == "stream_buffer_bytes" else whole_bytes
+
 
 @functools.lru_cache(maxsize=64)
-def cost_table(space: SearchSpace, *, metric: Metric, num_classes: int, clip: ClipGeometry | None = None) -> CostTable:
+def cost_table(
+    space: SearchSpace,
+    variant: Variant,
+    *,
+    metric: Metric,
+    num_classes: int,
+    clip: ClipGeometry | None = None,
+    dtype: DataType = "fp32",
+) -> CostTable:
     """The table of these arguments, built once."""
-    return CostTable(space, metric=metric, num_classes=num_classes, clip=clip)
-
-
-def _value(part: PartCost, metric: Metric) -> int:
-    if metric == "macs":
-        return part.macs
-    return part.params if metric == "params" else 2 * part.macs + part.extra_half_macs
+    return CostTable(space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=dtype)

@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from search_spaces.cost import Cost
 from search_spaces.errors import SpecError
 from search_spaces.spec import ArchSpec
-from search_spaces.variant import Variant
+from search_spaces.variant import Variant, check_fits
 
 MAX_MEMBERS = 16
 
@@ -35,6 +35,7 @@ class EnsembleMember:
     offset_frames: float = 0.0
 
     def __post_init__(self) -> None:
+        check_fits(self.arch, self.variant)
         if not 0.0 <= self.offset_frames < 1.0:
             raise SpecError(f"must be in [0, 1), but got {self.offset_frames}", where="offset_frames")
         # 0 and 0.0 are equal here and must be equal in a file, which has the fingerprint of its text
@@ -79,11 +80,6 @@ def temporal_ensemble(spec: ArchSpec, variant: Variant) -> EnsembleSpec:
             EnsembleMember(arch=halved, variant=variant, offset_frames=offset_frames) for offset_frames in (0.0, 0.5)
         )
     )
-
-
-def in_variant(ensemble: EnsembleSpec, variant: Variant) -> EnsembleSpec:
-    """The same ensemble, every member built in `variant`."""
-    return replace(ensemble, members=tuple(replace(member, variant=variant) for member in ensemble.members))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,12 +210,29 @@ class SearchSpace:
             raise SpaceError(f"a genotype must leave out inactive decisions, but got {sorted(extra)[0]!r}")
         return indices_D
 
+    def check_fits(self, variant: Variant) -> None:
+        """Refuse a variant that not every network of the space can be built in.
+
+        Raises:
+            SpecError: A temporal shift beside kernels with extent in time.
+        """
+        if not variant.temporal_shift:
+            return
+        for kernel in self.kernels:
+            if parse_kernel(kernel)[0] > 1:
+                raise SpecError(
+                    f"must have no extent in time where the variant has a temporal shift, but got {kernel}",
+                    where="kernels",
+                )
+
     def decode(self, genotype: Genotype, variant: Variant) -> Candidate:
         """The architecture of a genotype.
 
         Raises:
             SpaceError: As `indices`.
+            SpecError: As `check_fits`.
         """
+        self.check_fits(variant)
         self.indices(genotype)
         blocks = []
         for number, block in enumerate(self.blocks):

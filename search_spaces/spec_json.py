@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter
 from search_spaces.spec import ArchSpec
 from search_spaces.strict_json import digest, essence
 from search_spaces.typed_json import check_fingerprint, check_header, read_document, validate, write_document
-from search_spaces.variant import Variant
+from search_spaces.variant import Variant, check_fits
 
 SCHEMA: Literal[1] = 1
 KIND: Literal["movinas.spec"] = "movinas.spec"
@@ -63,6 +63,9 @@ class SpecFile:
     genotype: dict[str, Choice] | None = None
     provenance: Provenance = field(default_factory=Provenance)
     metrics: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fits(self.arch, self.variant)
 
 
 _ADAPTER = TypeAdapter(SpecFile)

@@ -1,6 +1,7 @@
 """What a streaming network remembers between two steps, by arithmetic: names, shapes and types of its state."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,8 +47,6 @@ def state_entries(spec: ArchSpec, variant: Variant, *, height: int, width: int) 
         width: Likewise.
     """
     check_fits(spec, variant)
-    if not variant.streams:
-        return {}
     entries: dict[str, StateEntry] = {}
     rows, columns = same_size(height, STEM_STRIDE), same_size(width, STEM_STRIDE)
     for number, block in enumerate(spec.blocks):
@@ -55,15 +54,14 @@ def state_entries(spec: ArchSpec, variant: Variant, *, height: int, width: int) 
             for name, entry in layer_state(layer, variant, height=rows, width=columns).items():
                 entries[f"{layer_name(number, position)}.{name}"] = entry
             rows, columns = same_size(rows, layer.stride), same_size(columns, layer.stride)
-    for name, entry in _pool_state(spec.head_width, variant).items():
-        entries[f"head.{name}"] = entry
-    entries[FRAME_COUNT] = StateEntry(shape=(), type="int32")
-    return entries
+    return entries | head_state(spec.head_width, variant)
 
 
 def layer_state(layer: LayerSpec, variant: Variant, *, height: int, width: int) -> dict[str, StateEntry]:
     """Entries of one layer, by short name, for an input of this size; see `state_entries`."""
     entries: dict[str, StateEntry] = {}
+    if not variant.streams:
+        return entries
     frames, channels = layer.kernel[0] - 1, layer.expansion
     if variant.temporal_shift:
         frames, channels = 1, layer.expansion // SHIFT_SHARE
@@ -77,7 +75,15 @@ def layer_state(layer: LayerSpec, variant: Variant, *, height: int, width: int) 
     return entries
 
 
-def state_bytes(entries: dict[str, StateEntry], *, bytes_per_element: int) -> tuple[int, int]:
+def head_state(head_width: int, variant: Variant) -> dict[str, StateEntry]:
+    """Entries of the head, and the number of frames seen, which belongs to the whole network."""
+    if not variant.streams:
+        return {}
+    pool = {f"head.{name}": entry for name, entry in _pool_state(head_width, variant).items()}
+    return {**pool, FRAME_COUNT: StateEntry(shape=(), type="int32")}
+
+
+def state_bytes(entries: Mapping[str, StateEntry], *, bytes_per_element: int) -> tuple[int, int]:
     """Bytes of the stream buffers, and of the whole state, for one stream."""
     sizes = {name: entry.num_bytes(bytes_per_element=bytes_per_element) for name, entry in entries.items()}
     return sum(size for name, size in sizes.items() if name.endswith("stream_buffer")), sum(sizes.values())

@@ -1,4 +1,4 @@
-"""Cost targets as people write them: `macs=2.7G/clip`, `macs=50M/frame`, `paper_gflops=2.71/clip`, `params=3M`.
+"""Cost targets as people write them: `macs=2.7G/clip`, `macs=50M/frame`, `params=3M`, `state=2MiB@fp16`.
 
 Metric, number and unit are all part of a target, for the same number under another convention is off by two.
 """
@@ -10,13 +10,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.cost import Cost
-from search_spaces.cost_table import Metric, cost_table
+from search_spaces.cost import BYTES, DataType, cost
+from search_spaces.cost_table import CostTable, Metric, cost_table
 from search_spaces.errors import TargetError
 from search_spaces.space import Indices, SearchSpace
-from search_spaces.spec import ClipGeometry
+from search_spaces.spec import ArchSpec, ClipGeometry
+from search_spaces.variant import Variant
 
-TargetMetric = Literal["macs", "paper_gflops", "params"]
+TargetMetric = Literal["macs", "paper_gflops", "params", "state"]
 Per = Literal["clip", "frame", "second"]
 
 SUFFIXES = {
@@ -31,13 +32,19 @@ SUFFIXES = {
     "Gi": 2**30,
     "Ti": 2**40,
 }
-_METRICS: tuple[TargetMetric, ...] = ("macs", "paper_gflops", "params")
+_SUMS: dict[TargetMetric, Metric] = {
+    "macs": "macs",
+    "paper_gflops": "paper_half_macs",
+    "params": "params",
+    "state": "stream_state_bytes",
+}
 _PER: dict[str, Per] = {"clip": "clip", "frame": "frame", "s": "second", "second": "second"}
 _FORM = re.compile(
-    r"(?P<metric>\w+)=(?P<number>\d{1,30}(?:\.\d{1,30})?(?:e\d{1,2})?)(?P<suffix>[A-Za-z]{0,2})(?:/(?P<per>\w+))?",
+    r"(?P<metric>\w+)=(?P<number>\d{1,30}(?:\.\d{1,30})?(?:e\d{1,2})?)(?P<suffix>[A-Za-z]{0,3})(?:/(?P<per>\w+))?"
+    r"(?:@(?P<dtype>\w+))?",
     re.ASCII,
 )
-EXAMPLES = "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip or params=3M"
+EXAMPLES = "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip, params=3M or state=2MiB@fp16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +53,16 @@ class Target:
 
     Attributes:
         text: As it was written.
-        value: In the metric's unit: MACs, 1e9 of the paper's FLOPs, or parameters.
-        per: What the value is for; parameters are of the network.
+        value: In the metric's unit: MACs, 1e9 of the paper's FLOPs, parameters, or bytes of a stream's whole state.
+        per: What the value is for: the clip, or its share of a frame or second; parameters and state have none.
+        dtype: Type of the stream buffers; state alone has one.
     """
 
     text: str
     metric: TargetMetric
     value: float
     per: Per | None
+    dtype: DataType | None = None
 
     def scale(self, clip: ClipGeometry) -> float:
         """What a cost per clip is multiplied by to be in this target's unit."""
@@ -61,26 +70,40 @@ class Target:
             return 1 / clip.num_frames
         return clip.rate_fps / clip.num_frames if self.per == "second" else 1.0
 
-    def cost(self, cost: Cost, clip: ClipGeometry) -> float:
+    def cost(self, spec: ArchSpec, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None) -> float:
         """A network's cost in this target's unit."""
-        return float(getattr(cost, self.metric)) * self.scale(clip)
+        found = cost(spec, variant, num_classes=num_classes, clip=clip, dtype=self._dtype)
+        value = found.stream_state_bytes if self.metric == "state" else getattr(found, self.metric)
+        return float(value) * self.scale(clip or spec.clip)
 
     def costs(
-        self, space: SearchSpace, indices_ND: Indices, *, num_classes: int, clip: ClipGeometry | None = None
+        self,
+        space: SearchSpace,
+        variant: Variant,
+        indices_ND: Indices,
+        *,
+        num_classes: int,
+        clip: ClipGeometry | None = None,
     ) -> NDArray[np.float64]:
         """Costs of genotypes of a space in this target's unit, (N,)."""
-        table = cost_table(space, metric=self._sum, num_classes=num_classes, clip=clip)
+        table = self._table(space, variant, num_classes=num_classes, clip=clip)
         return table.costs(indices_ND).astype(np.float64) * self._unit(clip or space.clip)
 
-    def bounds(self, space: SearchSpace, *, num_classes: int, clip: ClipGeometry | None = None) -> tuple[float, float]:
+    def bounds(
+        self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None
+    ) -> tuple[float, float]:
         """Least and greatest cost in a space, in this target's unit."""
-        low, high = cost_table(space, metric=self._sum, num_classes=num_classes, clip=clip).bounds()
+        low, high = self._table(space, variant, num_classes=num_classes, clip=clip).bounds()
         unit = self._unit(clip or space.clip)
         return low * unit, high * unit
 
     @property
-    def _sum(self) -> Metric:
-        return "paper_half_macs" if self.metric == "paper_gflops" else self.metric
+    def _dtype(self) -> DataType:
+        return self.dtype or "fp32"
+
+    def _table(self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry | None) -> CostTable:
+        metric = _SUMS[self.metric]
+        return cost_table(space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=self._dtype)
 
     def _unit(self, clip: ClipGeometry) -> float:
         return self.scale(clip) * (0.5e-9 if self.metric == "paper_gflops" else 1.0)
@@ -95,22 +118,38 @@ def parse_target(text: str) -> Target:
     match = _FORM.fullmatch(text)
     if match is None:
         raise TargetError(f"a target must be written as metric=number/unit, such as {EXAMPLES}, but got {text!r}")
-    metric = next((known for known in _METRICS if known == match["metric"]), None)
+    metric = next((known for known in _SUMS if known == match["metric"]), None)
     if metric is None:
-        raise TargetError(f"a target's metric must be one of {', '.join(_METRICS)}, but got {match['metric']!r}")
-    if match["suffix"] not in SUFFIXES:
+        raise TargetError(f"a target's metric must be one of {', '.join(_SUMS)}, but got {match['metric']!r}")
+    suffix = match["suffix"].removesuffix("B") if metric == "state" else match["suffix"]
+    if suffix not in SUFFIXES:
         raise TargetError(f"a target's suffix must be one of {', '.join(SUFFIXES)}, but got {match['suffix']!r}")
-    value = float(match["number"]) * SUFFIXES[match["suffix"]]
+    value = float(match["number"]) * SUFFIXES[suffix]
     if not 0 < value < 1e21:
         raise TargetError(f"a target must be above 0 and below 1e21, but got {text!r}")
-    return Target(text=text, metric=metric, value=value, per=_per(metric, match["per"], text))
+    return Target(
+        text=text,
+        metric=metric,
+        value=value,
+        per=_per(metric, match["per"], text),
+        dtype=_dtype_of(metric, match["dtype"], text),
+    )
 
 
 def _per(metric: TargetMetric, unit: str | None, text: str) -> Per | None:
-    if metric == "params":
+    if metric in ("params", "state"):
         if unit is not None:
-            raise TargetError(f"a target of parameters must have no unit, but got {text!r}")
+            raise TargetError(f"a target of {metric} must have no unit, but got {text!r}")
         return None
     if unit not in _PER:
         raise TargetError(f"a target's unit must be one of /{', /'.join(_PER)}, but got {text!r}")
     return _PER[unit]
+
+
+def _dtype_of(metric: TargetMetric, name: str | None, text: str) -> DataType | None:
+    dtype = next((known for known in BYTES if known == name), None)
+    if metric == "state" and dtype is None:
+        raise TargetError(f"a target of state must end in one of @{', @'.join(BYTES)}, but got {text!r}")
+    if metric != "state" and name is not None:
+        raise TargetError(f"a target of {metric} must have no type, but got {text!r}")
+    return dtype

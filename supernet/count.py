@@ -16,15 +16,15 @@ def count_macs_and_params(spec: ArchSpec, variant: Variant, *, num_classes: int)
     """Multiply-adds of convolutions and linear layers for one clip, and trainable parameters.
 
     fvcore traces a real run and keeps every tensor of it, which for a long clip is more than a machine has. No layer
-    strides in time, and linear layers see what is pooled over time: two frames tell what any number costs.
+    strides in time, so every frame costs what the one before did: clips of one frame and of two tell the rest.
     """
     net = VideoNet(spec, variant, num_classes=num_classes).eval()
-    by_operator = _macs_by_operator(net, num_frames=2, resolution=spec.clip.resolution)
-    macs = by_operator["conv"] * spec.clip.num_frames // 2 + by_operator["linear"]
+    one, two = (_macs(net, num_frames=num_frames, resolution=spec.clip.resolution) for num_frames in (1, 2))
+    macs = one + (spec.clip.num_frames - 1) * (two - one)
     return macs, sum(parameter.numel() for parameter in net.parameters())
 
 
-def _macs_by_operator(net: VideoNet, *, num_frames: int, resolution: int) -> dict[str, int]:
+def _macs(net: VideoNet, *, num_frames: int, resolution: int) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fvcore compiles TorchScript as it is imported, which torch deprecates
         from fvcore.nn import FlopCountAnalysis  # noqa: PLC0415
@@ -33,4 +33,4 @@ def _macs_by_operator(net: VideoNet, *, num_frames: int, resolution: int) -> dic
     analysis = FlopCountAnalysis(net, clips_BCTHW).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad():
         by_operator = analysis.by_operator()
-    return {name: int(by_operator[name]) for name in MAC_OPERATORS}
+    return sum(int(by_operator[name]) for name in MAC_OPERATORS)

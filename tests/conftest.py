@@ -7,6 +7,10 @@ import pytest
 from program import SEARCH, TARGET
 
 from launch.cli import main
+from search_spaces.movinet import NANO
+from search_spaces.randomness import generator
+from search_spaces.spec_json import make_spec_file, write_spec
+from search_spaces.variant import Variant
 
 hypothesis.settings.register_profile("movinas", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("movinas")
@@ -45,3 +49,15 @@ def retrain_run(tmp_path_factory, motion_manifest, search_run) -> Path:
     options = ["--recipe.epochs=2", "--recipe.batch_size=8", "--recipe.test_frames=6", "--threads=1", "--workers=0"]
     assert main(["retrain", str(spec), f"--data={motion_manifest}", f"--out={out}", *options]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def stream_run(tmp_path_factory, motion_manifest) -> Path:
+    """The folder of a finished retraining of a network that streams."""
+    folder = tmp_path_factory.mktemp("stream")
+    candidate = NANO.decode(NANO.sample(generator(0, "stream")), Variant())
+    spec = write_spec(make_spec_file(candidate.spec, Variant(), genotype=candidate.genotype), folder)
+    options = ["--recipe.epochs=1", "--recipe.batch_size=8", "--recipe.test_frames=6", "--threads=1", "--workers=0"]
+    arguments = [str(spec), f"--data={motion_manifest}", f"--out={folder / 'run'}", "--variant=released-stream"]
+    assert main(["retrain", *arguments, *options, "--recipe.dropout=0.2", "--recipe.stochastic_depth=0.2"]) == 0
+    return folder / "run"

@@ -1,11 +1,12 @@
-"""A video file as a run of frames with times, through PyAV (16 to 18); `encode` is the only other file that knows it.
+"""A video as a run of frames with times, through PyAV (16 to 18); `encode` is the only other file that knows it.
 
 Time 0 of a video is its first frame. Decoding runs on one thread: frame and slice threads cost more processor time per
 clip and have hung in worker processes (vllm-project/vllm#53973, NVIDIA-TAO/tao-pytorch#109, PyAV-Org/PyAV#1962).
 """
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Final, cast, final
@@ -20,24 +21,36 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from search_spaces.errors import MovinasError, VideoError
+from video.source import Source, file_source
 
 DECODER_VERSION: Final = f"1-av{av.__version__}"
 """Changes whenever the pixels of the same file may change; part of every cache key."""
 
 MAX_SLACK_S = 0.5
+MAX_STEP_BACK_S = 1.0
+"""A live source that falls back by more has set its clock anew, and is not merely out of order."""
+MAX_BAD_PACKETS = 300
+"""A live source may have so many packets in a row that cannot be decoded: it may be joined before a key frame."""
+_ASSUMED_RATE_FPS = 25.0
 TimedFrame = tuple[float, VideoFrame]
 """A frame and when it comes on display, seconds."""
 
 _FOREIGN_ERRORS = (av.FFmpegError, OSError, TypeError, ValueError, ArithmeticError, LookupError)
 _CONTAINERS_WITHOUT_DISPLAY_TIMES = ("avi",)
 _CONTAINERS_WITHOUT_DURATION = ("mpeg",)  # FFmpeg guesses it from the last kilobytes, too low for short files
+_CONTAINERS_WITHOUT_TIMES = ("mpjpeg",)  # FFmpeg counts 25 frames per second, whatever the camera does
 _CONTAINERS_THAT_COUNT_FROM_ZERO = ("matroska,webm", "flv")  # and not from the first frame
 # swscale 9 (PyAV 17) uses one thread per processor unless told otherwise: eight times the processor time at 640 x 480.
 _SCALER_OPTIONS = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 
 
+def open_video(path: Path) -> AbstractContextManager["VideoFile"]:
+    """A video file to read from once; see `open_source`."""
+    return open_source(file_source(path))
+
+
 @contextmanager
-def open_video(path: Path) -> Iterator["VideoFile"]:
+def open_source(source: Source) -> Iterator["VideoFile"]:
     """A video to read from once, closed on leaving.
 
     Raises:
@@ -45,7 +58,7 @@ def open_video(path: Path) -> Iterator["VideoFile"]:
     """
     av.logging.set_level(None)
     try:
-        video = VideoFile(path)
+        video = VideoFile(source)
         try:
             yield video
         finally:
@@ -54,17 +67,17 @@ def open_video(path: Path) -> Iterator["VideoFile"]:
         raise
     except _FOREIGN_ERRORS as error:
         detail = getattr(error, "strerror", None) or str(error) or "no details"
-        raise VideoError(f"must be a readable video, but got {type(error).__name__}: {detail}", path=path) from error
+        raise source.error(f"must be a readable video, but got {type(error).__name__}: {detail}") from error
 
 
 @final
 class VideoFile:
-    """An open video; use `open_video`, which closes it and names the file in every error."""
+    """An open video; use `open_video` or `open_source`, which close it and name it in every error."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._scaler = VideoReformatter()
-        self._container, self._stream = _open(path)
+        self._container, self._stream = _open(source)
         self._time_base = Fraction(self._stream.time_base or 0)
         self._in_use = False
         self._packets: tuple[int, float] | None = None
@@ -75,7 +88,7 @@ class VideoFile:
 
     def error(self, message: str) -> VideoError:
         """An error about this video, to be raised."""
-        return VideoError(message, path=self.path)
+        return self._source.error(message)
 
     @property
     def duration_s(self) -> float:
@@ -96,6 +109,8 @@ class VideoFile:
     @property
     def rate_fps(self) -> float:
         """Frames per second, on average."""
+        if self._source.live:
+            return self._stated_rate_fps or _ASSUMED_RATE_FPS
         return self._stated_rate_fps or (self.num_frames or self._counted[0]) / self.duration_s
 
     @property
@@ -167,7 +182,7 @@ class VideoFile:
         return self._packets
 
     def _count(self) -> tuple[int, float]:
-        container, stream = _open(self.path)
+        container, stream = _open(self._source)
         try:
             packets = [
                 (packet.dts if packet.pts is None else packet.pts, packet.duration or 0)
@@ -202,22 +217,57 @@ class VideoFile:
 
     def _reopen(self) -> None:
         self._container.close()
-        self._container, self._stream = _open(self.path)
+        self._container, self._stream = _open(self._source)
 
     def _timed_frames(self) -> Iterator[TimedFrame]:
-        """All frames from here on; one without a time of its own comes one frame after the last."""
-        origin = self._stream.start_time if self._has_display_times else None
+        """All frames from here on; one without a time of its own comes one frame after the last.
+
+        Time 0 of a live source is the first frame that could be decoded, and its clock may be set back.
+        """
+        start = self._stream.start_time
+        in_time = self._has_display_times and not self._source.live
+        origin_s = start * self._time_base if in_time and start is not None else None
         last_s = -np.inf
-        for frame in self._container.decode(self._stream):
-            stamp = frame.pts if self._has_display_times and frame.pts is not None else frame.dts
-            if stamp is None:
-                time_s = last_s + 1.0 / self.rate_fps if np.isfinite(last_s) else 0.0
+        for frame in self._decoded():
+            stamp_s = self._stamp_s(frame)
+            if stamp_s is None:
+                time_s = self._one_frame_after(last_s)
             else:
-                origin = stamp if origin is None else origin
-                time_s = float((stamp - origin) * self._time_base)
+                origin_s = stamp_s if origin_s is None else origin_s
+                time_s = float(stamp_s - origin_s)
+                if self._source.live and time_s < last_s - MAX_STEP_BACK_S:
+                    time_s = self._one_frame_after(last_s)
+                    origin_s = stamp_s - Fraction(time_s)
             if time_s > last_s:  # else it is never on display
                 yield time_s, frame
                 last_s = time_s
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """All frames; of a live source, packets that cannot be decoded are passed over."""
+        if not self._source.live:
+            yield from self._container.decode(self._stream)
+            return
+        num_bad = 0
+        for packet in self._container.demux(self._stream):
+            try:
+                frames = packet.decode()
+            except av.InvalidDataError:
+                num_bad += 1
+                if num_bad > MAX_BAD_PACKETS:
+                    raise
+            else:
+                num_bad = 0
+                yield from frames
+
+    def _stamp_s(self, frame: VideoFrame) -> Fraction | None:
+        """When a frame is to be shown, by the clock of its source, which starts anywhere."""
+        if self._container.format.name in _CONTAINERS_WITHOUT_TIMES:
+            return Fraction(time.monotonic())
+        stamp = frame.pts if self._has_display_times and frame.pts is not None else frame.dts
+        return None if stamp is None else stamp * self._time_base
+
+    def _one_frame_after(self, last_s: float) -> float:
+        return last_s + 1.0 / self.rate_fps if np.isfinite(last_s) else 0.0
 
 
 def quarter_turns(frame: VideoFrame) -> int:
@@ -225,18 +275,19 @@ def quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
-    # Only `file`: a play list must not make us read from the network.
-    container = av.open(str(path), mode="r", metadata_errors="ignore", container_options={"protocol_whitelist": "file"})
+def _open(source: Source) -> tuple[InputContainer, VideoStream]:
+    # Only what the source itself needs: a play list must not make us read from the network, nor from this machine.
+    options = {"protocol_whitelist": source.protocols, **source.options}
+    container = av.open(
+        source.address, mode="r", format=source.format, metadata_errors="ignore", container_options=options
+    )
     try:
         stream = container.streams.best("video")
         if not isinstance(stream, VideoStream):
-            raise VideoError(
-                f"must have a video stream, but got {len(container.streams)} streams of other kinds", path=path
-            )
+            raise source.error(f"must have a video stream, but got {len(container.streams)} streams of other kinds")
         codec = cast("VideoCodecContext | None", stream.codec_context)  # PyAV's stubs do not know that it may be None
         if codec is None or not stream.time_base:
-            raise VideoError("must have a video stream of a known codec and time base, but got another", path=path)
+            raise source.error("must have a video stream of a known codec and time base, but got another")
         codec.thread_type = "NONE"
         codec.thread_count = 1
     except BaseException:

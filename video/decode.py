@@ -20,10 +20,12 @@ __all__ = [
     "VideoFile",
     "VideoInfo",
     "all_frames",
+    "checked_last",
     "decode_all",
     "decode_frames",
     "frames_at",
     "open_video",
+    "picture_of",
     "picture_size",
     "probe",
     "segment_duration_s",
@@ -153,7 +155,7 @@ def frames_at(
             break
         on_display = timed
     else:
-        last = _checked_last(video, on_display, needed_s=min(float(wanted[-1]), duration_s))
+        last = checked_last(video, on_display, needed_s=min(float(wanted[-1]), duration_s))
         images += _repeated(video, last, len(wanted) - len(images), short_side=short_side)
     return np.stack(images)[back.reshape(-1)]
 
@@ -167,8 +169,38 @@ def all_frames(video: VideoFile, *, short_side: int, start_s: float = 0.0, end_s
     for last in _segment(video, start_s=start_s, end_s=end_s, first_s=start_s):
         times_s.append(last[0])
         images += _repeated(video, last, 1, short_side=short_side)
-    _checked_last(video, last, needed_s=duration_s)
+    checked_last(video, last, needed_s=duration_s)
     return Frames(times_s=np.array(times_s), frames=np.stack(images), duration_s=duration_s)
+
+
+def picture_of(video: VideoFile, timed: TimedFrame, *, short_side: int) -> NDArray[np.uint8]:
+    """The whole picture of a frame, its shorter side scaled: uint8 [H, W, 3].
+
+    Raises:
+        VideoError: A picture that is a strip.
+    """
+    height, width = video.stored_size
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise video.error(f"a side must be at most {MAX_ASPECT} times the other, but got {width} x {height}")
+    height, width = picture_size(height, width, short_side=short_side)
+    return video.picture(timed[1], height=height, width=width)
+
+
+def checked_last(video: VideoFile, last: TimedFrame | None, *, needed_s: float) -> TimedFrame:
+    """The last frame, if the video goes on as far as it was needed, short of what headers promise too much.
+
+    Raises:
+        VideoError: No frame, or one that ends too early.
+    """
+    if last is None:
+        raise video.error("a segment must hold at least one frame, but got 0")
+    end_s = last[0] + video.frame_duration_s(last[1])
+    if end_s < needed_s - video.slack_s:
+        raise video.error(
+            f"must have frames up to {needed_s:.3f} s of the segment, as its header promises, "
+            f"but got the last one at {last[0]:.3f} s"
+        )
+    return last
 
 
 def picture_size(height: int, width: int, *, short_side: int) -> tuple[int, int]:
@@ -193,23 +225,4 @@ def _segment(video: VideoFile, *, start_s: float, end_s: float | None, first_s: 
 
 def _repeated(video: VideoFile, timed: TimedFrame, count: int, *, short_side: int) -> list[NDArray[np.uint8]]:
     """The picture of a frame, `count` times; it is converted only where it is wanted."""
-    if count <= 0:
-        return []
-    height, width = video.stored_size
-    if max(height, width) > MAX_ASPECT * min(height, width):
-        raise video.error(f"a side must be at most {MAX_ASPECT} times the other, but got {width} x {height}")
-    height, width = picture_size(height, width, short_side=short_side)
-    return [video.picture(timed[1], height=height, width=width)] * count
-
-
-def _checked_last(video: VideoFile, last: TimedFrame | None, *, needed_s: float) -> TimedFrame:
-    """The last frame, if the video goes on as far as it was needed, short of what headers promise too much."""
-    if last is None:
-        raise video.error("a segment must hold at least one frame, but got 0")
-    end_s = last[0] + video.frame_duration_s(last[1])
-    if end_s < needed_s - video.slack_s:
-        raise video.error(
-            f"must have frames up to {needed_s:.3f} s of the segment, as its header promises, "
-            f"but got the last one at {last[0]:.3f} s"
-        )
-    return last
+    return [picture_of(video, timed, short_side=short_side)] * count if count > 0 else []

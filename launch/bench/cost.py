@@ -9,6 +9,7 @@ from search_spaces.cost_table import CostTable
 from search_spaces.errors import UsageError
 from search_spaces.movinet import find_space
 from search_spaces.randomness import generator
+from search_spaces.variant import Variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ def run(options: Options) -> int:
     table_s = []
     for _ in range(options.repeats):
         start = time.perf_counter()
-        table = CostTable(space, metric="macs", num_classes=600)
+        table = CostTable(space, Variant(), metric="macs", num_classes=600)
         built = time.perf_counter()
         table.costs(indices_ND)
         rates.append(options.num / (time.perf_counter() - built))

@@ -295,6 +295,40 @@ def test_a_video_to_predict_that_is_none(capsys, retrain_run, motion_manifest, t
     assert err.count("\n") == 1
 
 
+def test_a_network_that_looks_ahead_does_not_stream(capsys, retrain_run, motion_manifest):
+    good = next((motion_manifest.parent / "videos" / "zoom_in").iterdir())
+    before = tree(retrain_run)
+    for command in (["stream", retrain_run, good], ["evaluate", retrain_run, "--data", motion_manifest, "--stream"]):
+        line = refused(capsys, *command)
+        assert "must be causal, with no global pool in se, for a network that streams, but got causal False" in line
+    assert tree(retrain_run) == before
+
+
+def test_sources_of_a_stream_that_are_none(capsys, stream_run, search_run, tmp_path):
+    (tmp_path / "x.mp4").write_text("no video")
+    for source, message in (
+        (tmp_path / "no.mp4", "no.mp4: must be a readable video, but got FileNotFoundError"),
+        (tmp_path / "x.mp4", "x.mp4: must be a readable video, but got InvalidDataError"),
+        (tmp_path, "must be a readable video, but got IsADirectoryError"),
+        ("camera:/dev/null", "/dev/null: must be a readable video, but got OSError: Inappropriate ioctl for device"),
+        ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x: must be a readable video, but got Connection"),
+        ("ftp://127.0.0.1/x", "a source must be a video file, a camera such as /dev/video0, or an address of http"),
+    ):
+        assert message in refused(capsys, "stream", stream_run, source)
+    assert "must be a retrain run, but got a search run" in refused(capsys, "stream", search_run, tmp_path / "x.mp4")
+
+
+def test_settings_of_a_stream(capsys, stream_run, tmp_path):
+    for option, message in (
+        ("--top=0", "top, every, max_frames and reset_every must be at least 1, but got top=0"),
+        ("--reset_every=0", "must be at least 1, but got top=5, every=1, max_frames=None, reset_every=0"),
+        ("--live.size=640", "size must be written as width x height"),
+        ("--live.size=640x480", "size, rate_fps and pixels must be left out where there is no camera"),
+        ("--live.transport=smoke", "live.transport"),
+    ):
+        assert message in refused(capsys, "stream", stream_run, tmp_path / "x.mp4", option)
+
+
 def test_a_rare_target_within_the_bounds(capsys, motion_manifest, tmp_path):
     line = refused(capsys, *search(motion_manifest, tmp_path / "run", target="macs=6.02M/clip"), code=3)
     assert all(word in line for word in ("min", "median", "max", "found none for macs=6.02M/clip"))

@@ -32,6 +32,12 @@ def test_json_is_one_document(capsys):
     assert json.loads(capsys.readouterr().out) == {"a": [1, 2.5, None]}
 
 
+def test_json_by_the_line(capsys):
+    for number in range(2):
+        console.show_json_line({"b": "ü", "a": [number, None]})
+    assert capsys.readouterr().out == '{"a":[0,null],"b":"\\u00fc"}\n{"a":[1,null],"b":"\\u00fc"}\n'
+
+
 def test_progress_away_from_a_terminal_ends_with_its_last_line(capsys):
     progress = console.Progress("work", total=3)
     for done in (1, 2, 3):

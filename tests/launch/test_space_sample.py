@@ -15,6 +15,15 @@ def test_equal_seeds_write_equal_files(capsys, tmp_path):
     assert all(NANO.contains(spec_file.arch) for spec_file in found)
 
 
+def test_a_variant_that_does_not_fit_writes_nothing(capsys, tmp_path):
+    variant = tmp_path / "shift.json"
+    variant.write_text('{"temporal_shift": true}')
+    code, _, err = call(capsys, "space", "sample", "nano", "--variant", variant, "--out", tmp_path / "x")
+    assert code == 2
+    assert "kernels: must have no extent in time" in err
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.parametrize("num", [0, -1])
 def test_none_is_too_few(capsys, tmp_path, num):
     code, _, err = call(capsys, "space", "sample", "nano", f"--num={num}", "--out", tmp_path / "x")

@@ -1,11 +1,13 @@
 """Names on the command line."""
 
+import dataclasses
+
 import pytest
 
 from launch.specs import check_classes, find_spec, find_spec_or_ensemble, find_variant
 from search_spaces.ensemble_json import make_ensemble_file, write_ensemble
 from search_spaces.errors import SpecError, UsageError
-from search_spaces.published import published, published_ensemble
+from search_spaces.published import published, published_ensemble, released_stream
 from search_spaces.spec_json import make_spec_file, write_spec
 from search_spaces.variant import VARIANTS, Variant
 
@@ -41,6 +43,18 @@ def test_specs_and_ensembles_in_another_variant(tmp_path):
     changed = find_spec_or_ensemble(str(path), variant="paper-stream")
     assert changed == make_ensemble_file(published_ensemble("A6", stream))
     assert changed.models is None
+
+
+def test_a_published_stream_is_built_as_it_was_released():
+    for name in ("A0", "A1", "A3"):
+        assert find_variant("released-stream", arch=published(name)) == released_stream(name)
+    other = dataclasses.replace(published("A3"), stem_width=24)
+    assert find_variant("released-stream", arch=other) == VARIANTS["released-stream"]
+    assert find_variant("released-stream") == VARIANTS["released-stream"]
+    assert find_variant("paper-stream", arch=published("A3")) == VARIANTS["paper-stream"]
+    assert find_spec_or_ensemble("published:A3", variant="released-stream").variant == released_stream("A3")
+    members = find_spec_or_ensemble("published:A6", variant="released-stream").ensemble.members
+    assert [member.variant for member in members] == [released_stream("A4"), released_stream("A5")]
 
 
 def test_variants_by_name_and_file(tmp_path):

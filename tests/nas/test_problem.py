@@ -1,20 +1,18 @@
-import dataclasses
-
 import numpy as np
 import pytest
 from made_spaces import TINY, every_row
 
 from nas.problem import Problem
 from search_spaces.cost import cost
-from search_spaces.errors import InfeasibleTargetError
+from search_spaces.errors import InfeasibleTargetError, SpecError, TargetError
 from search_spaces.movinet import A2
 from search_spaces.target import parse_target
-from search_spaces.variant import Variant
+from search_spaces.variant import VARIANTS, Variant
 
 
 def problem(target="macs=4M/clip", **change):
-    base = Problem(space=TINY, variant=Variant(), target=parse_target(target), num_classes=10, seed=3)
-    return dataclasses.replace(base, **change)
+    settings = {"space": TINY, "variant": Variant(), "num_classes": 10, "seed": 3, **change}
+    return Problem(target=parse_target(target), **settings)
 
 
 def test_candidates_costs_and_ratios_agree():
@@ -27,6 +25,30 @@ def test_candidates_costs_and_ratios_agree():
         assert found == problem().full_cost(candidate).macs
         assert problem().full_cost(candidate) == cost(candidate.spec, Variant(), num_classes=10)
         assert ratio == found / 4e6
+
+
+def test_costs_are_those_of_the_problems_variant():
+    stream = problem("state=9kB@fp16", variant=VARIANTS["released-stream"])
+    for indices_D in TINY.sample_indices(np.random.default_rng(0), 20):
+        spec = stream.candidate(indices_D).spec
+        expected = cost(spec, stream.variant, num_classes=10, dtype="fp16").stream_state_bytes
+        assert stream.costs(indices_D[None]).tolist() == [expected]
+    stream.check_feasible()
+
+
+def test_a_target_outside_names_bytes_of_state():
+    with pytest.raises(InfeasibleTargetError, match=r"whose bytes of state have min 676, .* got state=9B@fp16$"):
+        problem("state=9B@fp16", variant=VARIANTS["released-stream"]).check_feasible()
+
+
+def test_a_target_of_state_is_for_networks_that_stream():
+    with pytest.raises(TargetError, match=r"must go with a variant that streams, .* but got state=2MiB@fp16$"):
+        problem("state=2MiB@fp16")
+
+
+def test_a_variant_that_does_not_fit_the_space_is_refused():
+    with pytest.raises(SpecError, match=r"^kernels: must have no extent in time"):
+        problem(variant=Variant(temporal_shift=True)).check_feasible()
 
 
 def test_the_number_of_classes_counts():

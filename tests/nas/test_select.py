@@ -144,7 +144,7 @@ def test_a_policy_that_never_draws_the_target_is_helped_out_by_random_architectu
 
 def test_where_the_cost_is_rare_the_random_architectures_are_enough():
     # the least cost of the space, which few genotypes have
-    low = int(SMALL.target.bounds(TINY, num_classes=600)[0])
+    low = int(SMALL.target.bounds(TINY, SMALL.variant, num_classes=600)[0])
     rare = dataclasses.replace(SMALL, target=parse_target(f"macs={low}/clip"))
     logits_DC = certain(rare, genotype_at(rare, nearest=1.8))
     config = dataclasses.replace(CONFIG, tolerance=1e-6, random_tolerance=1e-6)

@@ -63,8 +63,15 @@ def accuracy(net, *, num_frames=4):
 class Bench:
     """A trainer as a new process makes it."""
 
-    def __init__(self, *, recipe=RECIPE, measure=accuracy, stream=None, amp_dtype=None):
-        self.net = VideoNet(TINY_SPEC, Variant(), num_classes=NUM_CLASSES, seed=3)
+    def __init__(self, *, recipe=RECIPE, measure=accuracy, stream=None, seed=5, amp_dtype=None):
+        self.net = VideoNet(
+            TINY_SPEC,
+            Variant(),
+            num_classes=NUM_CLASSES,
+            seed=3,
+            dropout=recipe.dropout,
+            drop_path=recipe.stochastic_depth,
+        )
         randomise(self.net)
         self.stream = stream or Stream(size=recipe.batch_size, seed=1)
         self.stopwatch = Stopwatch()
@@ -75,6 +82,7 @@ class Bench:
             card=CARD_AT_START,
             train_batches=self.stream,
             accuracy=measure,
+            seed=seed,
             amp_dtype=amp_dtype,
         )
 
@@ -198,6 +206,33 @@ def test_stopped_while_evaluating_it_ends_in_the_same(tmp_path, undisturbed):
     assert len(read_journal(run.journal_path)) == 1
     train(run)
     assert outcome(run) == undisturbed
+
+
+def test_with_dropout_a_stopped_training_ends_in_the_same(tmp_path, undisturbed):
+    recipe = dataclasses.replace(RECIPE, dropout=0.2, stochastic_depth=0.2)
+    runs = [new_run(tmp_path / name) for name in ("left alone", "stopped")]
+    torch.manual_seed(1)
+    train(runs[0], recipe=recipe)
+    torch.manual_seed(2)
+    for stops_at in (2, 5, 7, 10):
+        with pytest.raises(BrokenOffError):
+            train(runs[1], recipe=recipe, stream=broken_at(stops_at))
+    train(runs[1], recipe=recipe)
+    assert outcome(runs[0]) == outcome(runs[1])
+    assert outcome(runs[0])["blobs"]["net.safetensors"] != undisturbed["blobs"]["net.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["dropout", "stochastic_depth"])
+def test_what_is_dropped_depends_on_seed_and_step_alone(tmp_path, name):
+    losses = set()
+    for number, (seed, ambient) in enumerate(((5, 1), (5, 2), (6, 1))):
+        bench = Bench(recipe=dataclasses.replace(RECIPE, epochs=1, **{name: 0.5}), seed=seed)
+        torch.manual_seed(ambient)
+        before = torch.get_rng_state()
+        (record,) = bench.trainer.fit(new_run(tmp_path / str(number)), None, bench.stopwatch)
+        assert torch.equal(torch.get_rng_state(), before)
+        losses.add(record.train_loss)
+    assert len(losses) == 2
 
 
 def test_a_network_that_comes_in_evaluation_mode_is_trained_all_the_same(tmp_path, undisturbed):

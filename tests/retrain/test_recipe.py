@@ -58,6 +58,15 @@ def test_shares_must_be_in_their_range(name, value):
         Recipe(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["dropout", "stochastic_depth"])
+@pytest.mark.parametrize("value", [1.0, -0.1, math.nan])
+def test_what_is_dropped_must_be_a_share(name, value):
+    with pytest.raises(
+        UsageError, match=rf"dropout and stochastic_depth must be in \[0, 1\), but got .*{name}={value}"
+    ):
+        Recipe(**{name: value})
+
+
 @pytest.mark.parametrize("name", ["train_frames", "test_frames"])
 @pytest.mark.parametrize("value", [0, -3])
 def test_clips_must_have_frames(name, value):

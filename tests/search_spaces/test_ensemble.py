@@ -11,7 +11,6 @@ from search_spaces.ensemble import (
     EnsembleMember,
     EnsembleSpec,
     ensemble_cost,
-    in_variant,
     temporal_ensemble,
 )
 from search_spaces.errors import SpecError
@@ -100,9 +99,9 @@ def test_every_figure_of_a_cost_is_summed_but_the_peak():
     assert dataclasses.asdict(found) == figures(8) | {"peak_activation_bytes": 5}
 
 
-def test_another_variant_for_all():
-    changed = in_variant(published_ensemble("A6", BASE), STREAM)
-    assert changed == published_ensemble("A6", STREAM)
+def test_a_member_is_built_in_a_variant_that_fits():
+    with pytest.raises(SpecError, match=r"^arch\.blocks\[1\]\.layers\[0\]\.kernel: must have no extent in time"):
+        EnsembleMember(arch=published("A0"), variant=Variant(temporal_shift=True))
 
 
 def test_offsets_are_numbers_of_one_kind():

@@ -6,8 +6,11 @@ import pytest
 
 from search_spaces.cost import cost
 from search_spaces.errors import SpecError
-from search_spaces.published import NAMES, published
-from search_spaces.variant import Variant
+from search_spaces.published import NAMES, published, released_stream
+from search_spaces.stream_state import state_entries
+from search_spaces.variant import VARIANTS, Variant
+
+PAPER_STREAM = VARIANTS["paper-stream"]
 
 
 # movinet.md 9: an independent counter, the PyTorch port and these agree
@@ -26,6 +29,99 @@ def test_macs_and_parameters(name, giga_macs, mega_params):
     found = cost(published(name), Variant(), num_classes=600)
     assert round(found.macs / 1e9, 3) == giga_macs
     assert round(found.params / 1e6, 3) == mega_params
+
+
+def rounded(name, variant):
+    """Millions of parameters and 1e9 MACs as the tables print them."""
+    found = cost(published(name), variant, num_classes=600)
+    return round(found.params / 1e6, 3), round(found.macs / 1e9, 3)
+
+
+# movinet.md 9: the released streams' layers, (2+1)D and 2plus3d
+@pytest.mark.parametrize(
+    ("name", "mega_params", "giga_macs"),
+    [
+        ("A0", 3.748, 2.426),
+        ("A1", 6.447, 5.540),
+        ("A2", 7.327, 10.700),
+        ("A3", 10.987, 52.134),
+        ("A4", 18.136, 96.741),
+        ("A5", 31.496, 261.710),
+    ],
+)
+def test_released_streams(name, mega_params, giga_macs):
+    assert rounded(name, released_stream(name)) == (mega_params, giga_macs)
+
+
+# movinet.md 9: the same squeeze-and-excitation on undivided causal convolutions, without positional encoding
+@pytest.mark.parametrize(
+    ("name", "mega_params", "giga_macs"),
+    [
+        ("A0", 3.784, 2.681),
+        ("A1", 6.504, 5.999),
+        ("A2", 7.393, 11.719),
+        ("A3", 11.074, 56.256),
+        ("A4", 18.279, 104.165),
+        ("A5", 31.705, 278.666),
+    ],
+)
+def test_released_squeeze_and_excitation_on_3d_convolutions(name, mega_params, giga_macs):
+    assert rounded(name, dataclasses.replace(VARIANTS["released-stream"], conv="3d")) == (mega_params, giga_macs)
+
+
+# movinet.md 9, below the table
+@pytest.mark.parametrize(
+    ("name", "giga_macs"),
+    [("A0", 2.647), ("A1", 5.909), ("A2", 11.612), ("A3", 55.815), ("A4", 103.611), ("A5", 277.100)],
+)
+def test_paper_streams(name, giga_macs):
+    spec = published(name)
+    found, base = cost(spec, PAPER_STREAM, num_classes=600), cost(spec, Variant(), num_classes=600)
+    assert round(found.macs / 1e9, 3) == giga_macs
+    assert found.params == base.params + spec.num_layers  # a scalar of the positional encoding in each layer
+
+
+# movinet.md 3, below the table: squeeze-and-excitation of every frame, which is what a stream adds, all frames of it
+@pytest.mark.parametrize(
+    ("name", "giga_macs"),
+    [("A0", 0.017), ("A1", 0.044), ("A2", 0.055), ("A3", 0.224), ("A4", 0.276), ("A5", 0.772)],
+)
+def test_squeeze_and_excitation_of_the_paper_streams(name, giga_macs):
+    with_se, without = (
+        cost(published(name), variant).macs
+        for variant in (PAPER_STREAM, Variant(causal=True, se="none", activation="hard_swish"))
+    )
+    assert round((with_se - without) / 1e9, 3) == giga_macs
+
+
+# the paper's Table 3, all that its base column agrees with in the last digit (movinet.md 3)
+@pytest.mark.parametrize(
+    ("name", "digits", "gflops"), [("A0", 2, 2.73), ("A1", 2, 6.06), ("A4", 0, 106), ("A5", 0, 282)]
+)
+def test_the_papers_rule_gives_the_paper_streams_gflops(name, digits, gflops):
+    assert round(cost(published(name), PAPER_STREAM).paper_gflops, digits) == gflops
+
+
+# movinet.md 1.10
+@pytest.mark.parametrize(
+    ("name", "num_buffers", "separable_mb", "whole_mb"),
+    [
+        ("A0", 11, 2.68, 5.15),
+        ("A1", 17, 4.86, 7.78),
+        ("A2", 19, 10.80, 15.99),
+        ("A3", 23, 18.24, 25.66),
+        ("A4", 35, 49.34, 62.49),
+        ("A5", 43, 75.00, 100.53),
+    ],
+)
+def test_stream_buffers(name, num_buffers, separable_mb, whole_mb):
+    spec = published(name)
+    for variant, mb in ((released_stream(name), separable_mb), (PAPER_STREAM, whole_mb)):
+        assert round(cost(spec, variant).stream_buffer_bytes / 1e6, 2) == mb
+        entries = state_entries(spec, variant, height=spec.clip.resolution, width=spec.clip.resolution)
+        assert sum(entry.endswith("stream_buffer") for entry in entries) == num_buffers
+        # a pool in every layer and in the head, and one count for all of them
+        assert len(entries) == num_buffers + spec.num_layers + 2
 
 
 # the paper's Tables 2 and 15 (A2's 10.3 of Table 2 is of another rule; movinet.md 3)

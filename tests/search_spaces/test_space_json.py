@@ -247,6 +247,6 @@ def test_any_change_of_a_file_is_refused_or_gives_a_space_that_works(tmp_path_fa
     assert space.contains(spec)
     assert size_log10(space) >= 0
     assert dataclasses.replace(space, name="other").hash == space.hash
-    low, high = CostTable(space, metric="macs", num_classes=5).bounds()
-    assert (low <= CostTable(space, metric="macs", num_classes=5).costs(indices_ND)).all()
+    low, high = CostTable(space, Variant(), metric="macs", num_classes=5).bounds()
+    assert (low <= CostTable(space, Variant(), metric="macs", num_classes=5).costs(indices_ND)).all()
     assert 0 < low <= high

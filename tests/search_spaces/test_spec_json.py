@@ -263,6 +263,16 @@ def test_a_bad_document_is_refused_with_its_place(edit, message):
     assert len(str(caught.value)) < 300
 
 
+def test_a_variant_that_does_not_fit_the_architecture_is_refused():
+    message = r"^arch\.blocks\[1\]\.layers\[0\]\.kernel: must have no extent in time where the variant has"
+    with pytest.raises(SpecError, match=message):
+        make_spec_file(A0, Variant(temporal_shift=True))
+    found = document(make_spec_file(A0, BASE))
+    found["variant"]["temporal_shift"] = True
+    with pytest.raises(SpecError, match=message):
+        parse_spec(found)
+
+
 @pytest.mark.parametrize("found", [None, 1, "spec", [1], True])
 def test_a_document_is_an_object(found):
     with pytest.raises(SpecError, match=r"^must be an object, but got "):

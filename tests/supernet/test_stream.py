@@ -1,9 +1,13 @@
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from made_clips import noise
 from made_nets import TINY_SPEC, assert_close, randomise
 
 from search_spaces.errors import SpecError, StateError
+from search_spaces.published import published
 from search_spaces.variant import VARIANTS, Variant
 from supernet.stream import Stream
 from supernet.video_net import VideoNet
@@ -49,3 +53,22 @@ def test_frames_of_another_size_are_refused_until_a_reset(net):
 def test_a_network_that_does_not_stream_is_refused():
     with pytest.raises(SpecError, match="variant: must be causal"):
         Stream(VideoNet(TINY_SPEC, Variant(), num_classes=3)).push(torch.rand(3, 8, 8))
+
+
+def resident_bytes():
+    """Of this process, in /proc."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of the process as Linux shows it")
+@pytest.mark.parametrize("preset", ["paper-stream", "released-stream"])
+def test_2000_frames_need_the_memory_of_200(preset):
+    net = VideoNet(published("A0"), VARIANTS[preset], num_classes=600, rezero=1.0).eval()
+    stream, frame_CHW = Stream(net), torch.rand(3, 172, 172, generator=torch.Generator().manual_seed(0))
+    resident = {}
+    for number in range(1, 2001):
+        stream.push(frame_CHW)
+        if number in (200, 2000):
+            resident[number] = resident_bytes()
+    assert resident[2000] <= 1.01 * resident[200], resident

@@ -1,0 +1,133 @@
+"""`movinas bench memory`: peak memory against the number of frames, as clip, as several clips, and as a stream.
+
+The paper's Figure 3 and Table 3: a clip network needs memory for all frames at once; one that averages the answers to
+short clips, or streams, needs the same for a second of video as for an hour.
+"""
+
+import multiprocessing
+from dataclasses import dataclass
+from itertools import product
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from launch import console
+from launch.bench.machine import processor_name
+from launch.specs import find_spec, find_variant
+from search_spaces.errors import UsageError
+from supernet.video_net import VideoNet
+
+POSITIONALS = ("specs",)
+NUM_CLASSES = 600
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+Mode = Literal["clip", "multi-clip", "stream"]
+MODES: tuple[Mode, ...] = ("clip", "multi-clip", "stream")
+VARIANT_OF = {"clip": "base", "multi-clip": "base", "stream": "released-stream"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Peak memory of inference against the number of frames.
+
+    Attributes:
+        specs: Spec files, or published:A0 to published:A5; published:A0, A1 and A2 where none is given.
+        frames: Numbers of frames.
+        modes: clip: all frames at once. multi-clip: clips of `clip_frames`, one after the other, logits averaged.
+            stream: frame by frame with a state.
+        clip_frames: Frames of one of several clips.
+        threads: Of torch.
+        json: Print one JSON document.
+    """
+
+    specs: tuple[str, ...] = ("published:A0", "published:A1", "published:A2")
+    frames: tuple[int, ...] = (8, 16, 32, 50, 64, 128)
+    modes: tuple[Mode, ...] = MODES
+    clip_frames: int = 8
+    threads: int = 1
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.frames, default=0) < 1 or self.clip_frames < 1 or self.threads < 1:
+            raise UsageError(f"frames, clip_frames and threads must be at least 1, but got {self}")
+
+
+def run(options: Options) -> int:
+    """Measure each case in a process of its own, and print."""
+    if not CLEAR.exists():
+        raise UsageError("bench memory needs Linux, which counts the peak memory of a process in /proc")
+    for name in options.specs:
+        find_spec(name)  # what is wrong with it is said here, not in every process
+    rows = [
+        {"name": name, "mode": mode, "frames": frames, "peak_mib": peak_bytes(name, mode, frames, options) / 2**20}
+        for name, mode, frames in product(options.specs, options.modes, options.frames)
+    ]
+    if options.json:
+        console.show_json({"processor": processor_name(), "torch": torch.__version__, "peaks": rows})
+        return 0
+    console.show_table(
+        "Peak memory of inference beyond that of the loaded network, MiB, fp32, batch 1",
+        ("name", "mode", *(f"{frames} frames" for frames in options.frames)),
+        [
+            (name, mode, *(f"{row['peak_mib']:.0f}" for row in rows if (row["name"], row["mode"]) == (name, mode)))
+            for name, mode in product(options.specs, options.modes)
+        ],
+    )
+    return 0
+
+
+def peak_bytes(name: str, mode: Mode, frames: int, options: Options) -> int:
+    """Peak resident memory beyond that of the loaded network, in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_probe, args=(theirs, name, mode, frames, options))
+    process.start()
+    theirs.close()
+    try:
+        peak: int = ours.recv()
+    except EOFError:
+        raise UsageError(
+            f"a measurement must end, but that of {name} as {mode} with {frames} frames did not; enough memory?"
+        ) from None
+    finally:
+        process.join()
+    return peak
+
+
+@torch.inference_mode()
+def _probe(connection: Connection, name: str, mode: Mode, frames: int, options: Options) -> None:
+    torch.set_num_threads(options.threads)
+    spec = find_spec(name).arch
+    net = VideoNet(spec, find_variant(VARIANT_OF[mode], arch=spec), num_classes=NUM_CLASSES).eval()
+    size = spec.clip.resolution
+    work = {"clip": _clip, "multi-clip": _several_clips, "stream": _stream}[mode]
+    before = _status("VmRSS")
+    CLEAR.write_text("5")  # forget the peak so far
+    work(net, frames, size, options.clip_frames)
+    connection.send(max(0, _status("VmHWM") - before))
+
+
+def _clip(net: VideoNet, frames: int, size: int, clip_frames: int) -> None:
+    del clip_frames
+    net(torch.rand(1, 3, frames, size, size))
+
+
+def _several_clips(net: VideoNet, frames: int, size: int, clip_frames: int) -> None:
+    logits_BK = torch.zeros(1, NUM_CLASSES)
+    for start in range(0, frames, clip_frames):
+        logits_BK += net(torch.rand(1, 3, min(clip_frames, frames - start), size, size))
+
+
+def _stream(net: VideoNet, frames: int, size: int, clip_frames: int) -> None:
+    del clip_frames
+    state = net.init_state(1, size, size)
+    for _ in range(frames):
+        _, state = net.step(torch.rand(1, 3, size, size), state)
+
+
+def _status(name: str) -> int:
+    """A line of /proc/self/status, in bytes."""
+    line = next(line for line in STATUS.read_text("utf-8").splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024

@@ -1,0 +1,96 @@
+"""A streaming network stepped frame by frame: over clips, as an evaluation wants it, and over a stream of frames."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from supernet.stream import Stream
+from supernet.video_net import VideoNet
+from video.frame_stream import StreamFrame
+
+
+def check_streams(net: VideoNet) -> None:
+    """Refuse a network that does not stream, before anything is decoded.
+
+    Raises:
+        SpecError: It does not.
+    """
+    net.init_state(1, 1, 1)
+
+
+@final
+class FrameByFrame(nn.Module):
+    """A network that steps through its clips; the answer is that of `net` for the whole clip.
+
+    Args:
+        net: A network that streams.
+
+    Raises:
+        SpecError: It does not.
+    """
+
+    def __init__(self, net: VideoNet) -> None:
+        super().__init__()
+        check_streams(net)
+        self.net = net
+
+    def forward(self, clips_BCTHW: Tensor) -> Tensor:
+        """Clips (B, 3, T, H, W), T >= 1, to the logits (B, number of classes) after the last frame."""
+        num_clips, _, num_frames, height, width = clips_BCTHW.shape
+        state = self.net.init_state(num_clips, height, width)
+        logits_BK = torch.empty(0)
+        for number in range(num_frames):
+            logits_BK, state = self.net.step(clips_BCTHW[:, :, number : number + 1], state)
+        return logits_BK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamAnswer:
+    """What a network says after one more frame.
+
+    Attributes:
+        frame: Number of the frame, from 0.
+        time_s: When the frame comes on display, seconds from the first.
+        probabilities_K: Softmax, float64 (number of classes,).
+        step_s: How long the network took.
+    """
+
+    frame: int
+    time_s: float
+    probabilities_K: NDArray[np.float64]
+    step_s: float
+
+
+@torch.no_grad()
+def answers(
+    net: VideoNet,
+    frames: Iterable[StreamFrame],
+    *,
+    device: torch.device,
+    amp_dtype: torch.dtype | None = None,
+    reset_every: int | None = None,
+) -> Iterator[StreamAnswer]:
+    """The answer after each frame; the network forgets what it saw after every `reset_every` frames.
+
+    Raises:
+        SpecError: The network does not stream.
+    """
+    check_streams(net)
+    stream = Stream(net.eval())
+    for number, frame in enumerate(frames):
+        if reset_every is not None and number % reset_every == 0:
+            stream.reset()
+        start_s = time.perf_counter()
+        frame_CHW = torch.from_numpy(frame.frame_HWC).to(device).permute(2, 0, 1).float().mul_(1 / 255)
+        with torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
+            logits_K = stream.push(frame_CHW)
+        softmax_K = logits_K.double().softmax(dim=0).cpu().numpy()
+        yield StreamAnswer(
+            frame=number, time_s=frame.time_s, probabilities_K=softmax_K, step_s=time.perf_counter() - start_s
+        )

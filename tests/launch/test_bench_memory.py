@@ -1,0 +1,23 @@
+"""`movinas bench memory`: peak memory grows with a clip, not with a stream."""
+
+from program import call, call_json
+
+
+def test_a_stream_needs_the_same_for_any_number_of_frames(capsys):
+    modes = "--modes=[clip,stream]"
+    document = call_json(capsys, "bench", "memory", "published:A0", "--frames=[4,24]", modes)
+    peaks = {(row["mode"], row["frames"]): row["peak_mib"] for row in document["peaks"]}
+    assert peaks["clip", 24] > 1.5 * peaks["clip", 4]
+    assert peaks["stream", 24] < 1.3 * peaks["stream", 4]
+
+
+def test_numbers_that_are_none(capsys):
+    code, _, err = call(capsys, "bench", "memory", "--frames=[0]")
+    assert code == 2
+    assert "frames, clip_frames and threads must be at least 1" in err
+
+
+def test_a_measurement_that_breaks_off_is_an_error(capsys):
+    code, _, err = call(capsys, "bench", "memory", "missing.json", "--frames=[1]", "--modes=[stream]")
+    assert code == 2
+    assert "missing.json: " in err
