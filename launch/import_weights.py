@@ -56,7 +56,7 @@ def run(options: Options) -> int:
         document = {"out": str(options.out), "fingerprint": card.fingerprint, "variant": asdict(variant)}
         console.show_json({**document, "num_classes": net.num_classes, "num_tensors": len(net.state_dict())})
     else:
-        console.show(f"{options.out}: {len(net.state_dict())} tensors, {net.num_classes} classes, all that was there")
+        console.show(f"{options.out}: {len(net.state_dict())} tensors, {net.num_classes} classes")
     return 0
 
 

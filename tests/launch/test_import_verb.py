@@ -61,6 +61,16 @@ def test_a_stream(capsys, tmp_path, spec):
         assert torch.allclose(flat(clips_BCTHW), deep(clips_BCTHW), rtol=1e-4, atol=1e-5)
 
 
+def test_a_stream_steps_through_a_video(capsys, tmp_path, spec, motion_manifest):
+    torch.save(tiny_state("stream"), tmp_path / "stream_statedict")
+    arguments = ("import-weights", tmp_path / "stream_statedict", spec)
+    assert call(capsys, *arguments, "--out", tmp_path / "model")[0] == 0
+    video = next((motion_manifest.parent / "videos" / "zoom_in").iterdir())
+    code, out, err = call(capsys, "stream", tmp_path / "model", video, "--max_frames", 3, "--json")
+    assert code == 0, err
+    assert [json.loads(line)["frame"] for line in out.splitlines()] == [0, 1, 2]
+
+
 def refused(capsys, out, *arguments):
     code, shown, err = call(capsys, "import-weights", *arguments, "--out", out)
     assert (code, shown, err.count("\n")) == (2, "", 1), err
