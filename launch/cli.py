@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("launch.evaluate", "accuracy of a retrained network or an ensemble on a manifest"),
     "predict": ("launch.predict", "classes of videos"),
     "stream": ("launch.stream", "classes of a video, camera or network stream, frame by frame"),
+    "import-weights": ("launch.import_weights", "a published network, from the state dict of the public PyTorch port"),
     "bench cost": ("launch.bench.cost", "genotypes costed per second"),
     "bench model": ("launch.bench.model", "time of a streamed frame, beside the matrix rate of the machine"),
     "bench memory": ("launch.bench.memory", "peak memory against the number of frames"),

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from launch import console
+from launch.runs import model_folder
 from launch.specs import find_spec_or_ensemble
-from results.run_dir import open_run
 from retrain.ensemble import assemble
 from search_spaces.cost import cost
 from search_spaces.ensemble import EnsembleSpec, ensemble_cost, temporal_ensemble
@@ -27,7 +27,8 @@ class Options:
     Attributes:
         spec: Spec file or published:A0 to published:A5, to become two networks at half the frame rate, one of them a
             frame later; or an ensemble file or published:A6, as it is.
-        runs: Run folder of the retraining of each member, in their order: the file will name their networks.
+        runs: Run folder of the retraining of each member, or its network's folder, in their order: the file will name
+            their networks.
         out: Folder for the files; those that it has stay, but for the ensemble's when there are runs.
         variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the file.
         json: Print one JSON document.
@@ -44,7 +45,7 @@ def run(options: Options) -> int:
     """Write the files and list them."""
     ensemble, provenance = _ensemble_of(find_spec_or_ensemble(options.spec, variant=options.variant))
     if options.runs:
-        members = [open_run(Path(name), kind="retrain").model_path for name in options.runs]
+        members = [model_folder(Path(name)) for name in options.runs]
         assemble(ensemble, members)  # refuses what would not run
         models = [os.path.relpath(folder.resolve(), options.out.resolve()) for folder in members]
         path = write_ensemble(make_ensemble_file(ensemble, models=models, provenance=provenance), options.out)

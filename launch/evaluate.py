@@ -8,13 +8,14 @@ from launch import console
 from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
 from launch.compute import Amp, Compute, set_up
 from launch.report import write_report
+from launch.runs import model_folder
 from results.files import replace_file
 from results.records import TestReport
 from results.run_dir import open_run
 from retrain.ensemble import Ensemble, TrainedMember, load_ensemble, mean_logits
 from retrain.evaluate import Predictions, clip_logits, predict, report_of
 from retrain.frame_by_frame import FrameByFrame
-from retrain.model_file import ModelCard, load_model
+from retrain.model_file import ModelCard, is_model_folder, load_model
 from search_spaces.errors import ManifestError
 from search_spaces.spec import ClipGeometry
 from search_spaces.strict_json import pretty
@@ -29,7 +30,7 @@ class Options:
     """Measure a retrained network, or an ensemble of them.
 
     Attributes:
-        run: Run folder of a finished retraining, or an ensemble file that names its models.
+        run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models.
         data: Manifest with the classes the network was trained on.
         split: Which of its videos.
         views: Clips per video, as positions x crops, averaged: 1x1 is the middle, 10x3 the usual multi-clip test.
@@ -77,7 +78,7 @@ def run(options: Options) -> int:
 
 
 def evaluate(options: Options) -> TestReport:
-    """The report, which also stays in the run folder."""
+    """The report, which also stays in the folder of a run."""
     ensemble = load_trained(options.run)
     compute = set_up(options)
     manifest = load_manifest(options.data)
@@ -99,7 +100,7 @@ def evaluate(options: Options) -> TestReport:
     )
     report = report_of(predictions, class_names=ensemble.class_names, views=options.views)
     report = replace(report, stream=options.stream)
-    if not is_ensemble_file(options.run):
+    if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
         folder = open_run(options.run, kind="retrain")
         replace_file(folder.test_path, pretty(asdict(report)).encode())
         write_report(folder)
@@ -107,12 +108,12 @@ def evaluate(options: Options) -> TestReport:
 
 
 def is_ensemble_file(trained: Path) -> bool:
-    """Whether a path names an ensemble file, and not a run folder."""
+    """Whether a path names an ensemble file, and not a folder."""
     return trained.suffix == ".json"
 
 
 def load_trained(trained: Path) -> Ensemble:
-    """The networks of an ensemble file, or the one of the run folder of a finished retraining.
+    """The networks of an ensemble file, or the one of a folder or of a finished retraining.
 
     Raises:
         RunFolderError: Not such a folder.
@@ -121,7 +122,7 @@ def load_trained(trained: Path) -> Ensemble:
     """
     if is_ensemble_file(trained):
         return load_ensemble(trained)
-    net, card = load_model(open_run(trained, kind="retrain").model_path)
+    net, card = load_model(model_folder(trained))
     return Ensemble(members=(TrainedMember(net=net, card=card),))
 
 

@@ -21,7 +21,7 @@ class Options:
     """Classes of videos.
 
     Attributes:
-        run: Run folder of a finished retraining, or an ensemble file that names its models.
+        run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models.
         videos: Video files.
         top: How many classes to name.
         views: Clips per video, as positions x crops, averaged.

@@ -3,11 +3,13 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar
 
 from launch.options import from_yaml
 from launch.specs import find_variant
-from results.run_dir import RunDir, lock
+from results.run_dir import RunDir, lock, open_run
+from retrain.model_file import is_model_folder
 from search_spaces.errors import MovinasError, RunFolderError, UsageError
 from search_spaces.variant import Variant
 
@@ -35,6 +37,15 @@ def variant_of(run: RunDir) -> Variant:
         SpecError: The copy is missing or damaged.
     """
     return find_variant(str(run.variant_path))
+
+
+def model_folder(path: Path) -> Path:
+    """The folder of a network: `path` itself where it is one, otherwise that of a retraining.
+
+    Raises:
+        RunFolderError: `path` is neither.
+    """
+    return path if is_model_folder(path) else open_run(path, kind="retrain").model_path
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 from launch import console
 from launch.cli import INTERRUPTED
 from launch.compute import Amp, set_up
-from results.run_dir import open_run
+from launch.runs import model_folder
 from retrain.frame_by_frame import StreamAnswer, answers
 from retrain.model_file import ModelCard, load_model
 from search_spaces.errors import UsageError
@@ -31,7 +31,7 @@ class Options:
     """Classes of a video frame by frame, at the network's own frame rate; Ctrl-C ends it with exit code 130.
 
     Attributes:
-        run: Run folder of a finished retraining, of a network that streams.
+        run: Run folder of a finished retraining, or folder of a network; it must be one that streams.
         video: Video file or named pipe; camera, as /dev/video0 or camera:DEVICE; address, as rtsp://... or http://...
         top: How many classes to name.
         every: Print one frame of so many; all are looked at.
@@ -71,10 +71,10 @@ class Options:
 
 def run(options: Options) -> int:
     """Print a line per frame; how long the steps took goes to stderr at the end, however it comes."""
-    folder = open_run(options.run, kind="retrain")
+    folder = model_folder(options.run)
     source = find_source(options.video, options.live)
     compute = set_up(options)
-    net, card = load_model(folder.model_path)
+    net, card = load_model(folder)
     frames = stream_frames(source, rate_fps=card.rate_fps, short_side=card.short_side, resolution=card.resolution)
     told = answers(
         net.to(compute.device),

@@ -33,7 +33,8 @@ class ModelCard:
         num_frames: Frames of a test clip, `rate_fps` apart.
         short_side: Pixels to which a video's shorter side is scaled before the centre is cut out.
         resolution: Height and width of the crop, pixels; values are scaled to [0, 1].
-        epoch: Epoch after which the weights were taken, from 0; `val_top1` their accuracy on the validation split.
+        epoch: Epoch after which the weights were taken, from 0, None where they come from elsewhere; `val_top1` their
+            accuracy on the validation split.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -48,7 +49,7 @@ class ModelCard:
     rate_fps: float
     short_side: int
     resolution: int
-    epoch: int
+    epoch: int | None
     val_top1: float | None
 
     def __post_init__(self) -> None:
@@ -91,6 +92,11 @@ def save_model(net: VideoNet, card: ModelCard, folder: Path) -> None:
         raise WeightsError(f"must be a folder that can be written, but got {error.strerror}", path=folder) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether `path` is what `save_model` writes, as far as names tell."""
+    return (path / CARD).is_file()
 
 
 def read_card(folder: Path) -> ModelCard:

@@ -1,13 +1,16 @@
 """Tensors as bytes and back, without pickle: safetensors, also for the state of an optimizer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from search_spaces.errors import WeightsError
+from search_spaces.errors import WeightsError, shown
+
+MOST_NAMED = 3
+"""How many tensors of a kind an error names."""
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
@@ -33,18 +36,34 @@ def load_exactly(net: nn.Module, tensors: Mapping[str, Tensor], *, source: str) 
     Raises:
         WeightsError: A tensor is missing, unknown, or of another shape.
     """
-    expected = net.state_dict()
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
-    problems += [f"{name} is unknown" for name in sorted(tensors) if name not in expected]
-    problems += [
-        f"{name} must be {tuple(tensor.shape)} but is {tuple(tensors[name].shape)}"
-        for name, tensor in expected.items()
-        if name in tensors and tensors[name].shape != tensor.shape
-    ]
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise WeightsError(f"weights must fit the network, but in {source} {'; '.join(problems[:3])}{more}")
+    require_shapes({name: tensor.shape for name, tensor in net.state_dict().items()}, tensors, source=source)
     net.load_state_dict(dict(tensors))
+
+
+def require_shapes(expected: Mapping[str, Sequence[int]], tensors: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse tensors that are not exactly those expected; the error names three of each kind and counts the others.
+
+    Raises:
+        WeightsError: A tensor is missing, unknown, or of another shape.
+    """
+    missing = [f"{name} is missing" for name in expected if name not in tensors]
+    unknown = [f"{_printable(name)} is unknown" for name in sorted(tensors) if name not in expected]
+    differing = [
+        f"{name} must be {tuple(shape)} but is {tuple(tensors[name].shape)}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != tuple(shape)
+    ]
+    named = [problem for kind in (missing, unknown, differing) for problem in kind[:MOST_NAMED]]
+    if not named:
+        return
+    num_more = len(missing) + len(unknown) + len(differing) - len(named)
+    counts = f"{len(missing)} missing, {len(unknown)} unknown, {len(differing)} of another shape"
+    more = f" and {num_more} more ({counts})" if num_more else ""
+    raise WeightsError(f"weights must fit the network, but in {source} {'; '.join(named)}{more}")
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() and len(name) <= 80 else shown(name)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

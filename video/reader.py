@@ -23,6 +23,11 @@ MAX_ENTRY_BYTES: Final = 1 << 27
 """A segment whose frames take more is not cached: they would have to be in memory at once."""
 
 
+def usual_short_side(resolution: int) -> int:
+    """Pixels of the shorter side of a picture that crops of `resolution` pixels are cut from: 8/7, as 256 to 224."""
+    return round(resolution * 8 / 7)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip:
     """One clip.
@@ -46,8 +51,8 @@ class ClipReader:
         items: The videos, with one label each.
         geometry: Frames, resolution and frame rate of the clips.
         seed: Of the places in training, and of the order in which substitutes are tried.
-        short_side: Pixels of the shorter side of the picture before the crop, at least the resolution; 8/7 of it if not
-            given, as 256 to 224.
+        short_side: Pixels of the shorter side of the picture before the crop, at least the resolution; the usual ones
+            if not given.
         cache: Where decoded segments are kept, or None. The pixels are the same with and without.
         training: Whether a video that cannot be decoded is replaced by another of its class. Otherwise it is an error.
 
@@ -68,7 +73,7 @@ class ClipReader:
         self.items = tuple(items)
         self.geometry = geometry
         self.training = training
-        self.short_side = round(geometry.resolution * 8 / 7) if short_side is None else short_side
+        self.short_side = usual_short_side(geometry.resolution) if short_side is None else short_side
         self._seed = seed
         self._cache = cache
         self._check()

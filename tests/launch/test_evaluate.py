@@ -14,3 +14,17 @@ def test_evaluate(capsys, retrain_run, motion_manifest):
     code, out, _ = call(capsys, "evaluate", retrain_run, "--data", motion_manifest, "--split", "val")
     assert code == 0
     assert "top-1" in out
+
+
+def test_the_folder_of_a_network_is_enough_and_stays_as_it_is(capsys, retrain_run, motion_manifest):
+    before = {path.name: path.read_bytes() for path in (retrain_run / "model").iterdir()}
+    options = ("--data", motion_manifest, "--threads", 1)
+    document = call_json(capsys, "evaluate", retrain_run / "model", *options)
+    assert document == call_json(capsys, "evaluate", retrain_run, *options)
+    assert {path.name: path.read_bytes() for path in (retrain_run / "model").iterdir()} == before
+
+
+def test_a_folder_of_neither_is_refused(capsys, tmp_path, motion_manifest):
+    code, _, err = call(capsys, "evaluate", tmp_path, "--data", motion_manifest)
+    assert code == 2
+    assert f"{tmp_path}: must be a run folder" in err

@@ -11,3 +11,9 @@ def test_predict(capsys, retrain_run, motion_manifest):
     for document in documents:
         assert sum(entry["probability"] for entry in document["classes"]) == pytest.approx(1.0)
     assert call(capsys, "predict", retrain_run, videos[0])[0] == 0
+
+
+def test_the_folder_of_a_network_is_enough(capsys, retrain_run, motion_manifest):
+    video = sorted((motion_manifest.parent / "videos" / "zoom_in").iterdir())[0]
+    documents = call_json(capsys, "predict", retrain_run / "model", video)
+    assert documents == call_json(capsys, "predict", retrain_run, video)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launch.runs import held_new, options_of, variant_of
+from launch.runs import held_new, model_folder, options_of, variant_of
 from launch.search import Options
 from results.run_dir import create_run, is_locked, open_run
 from search_spaces.errors import MovinasError, RunFolderError, UsageError
@@ -22,6 +22,13 @@ def test_options_read_back(search_run, tmp_path):
     assert (options.space, options.search.steps, options.threads) == ("nano", 8, 1)
     with pytest.raises(RunFolderError, match="must hold config.yaml, but got No such file"):
         options_of(make(tmp_path / "run"), Options)
+
+
+def test_a_network_is_found_in_its_folder_and_in_its_run(retrain_run, search_run):
+    assert model_folder(retrain_run) == retrain_run / "model"
+    assert model_folder(retrain_run / "model") == retrain_run / "model"
+    with pytest.raises(RunFolderError, match="must be a retrain run, but got a search run"):
+        model_folder(search_run)
 
 
 def test_bad_input_before_the_first_checkpoint_leaves_no_run(tmp_path):

@@ -1,0 +1,93 @@
+"""`movinas import-weights`: weights of the public PyTorch port as a network of ours."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from launch import console
+from launch.specs import find_spec, find_variant
+from results.files import read_regular
+from retrain.model_file import ModelCard, save_model
+from search_spaces.errors import UsageError
+from search_spaces.spec import ArchSpec
+from search_spaces.spec_json import fingerprint
+from search_spaces.variant import Variant
+from supernet.import_weights import import_net, variant_of
+from supernet.untrusted import read_state_dict
+from video.reader import usual_short_side
+
+POSITIONALS = ("file", "spec")
+MAX_CLASSES_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Read a state dict of Atze00/MoViNet-pytorch into the folder of a network, for evaluate and predict.
+
+    Attributes:
+        file: As the port distributes it, such as modelA0_statedict_v3 or modelA0_stream_statedict_v3.
+        spec: Its architecture, published:A0 to published:A5 or a spec file.
+        out: Folder for the network; must not exist.
+        variant: base, paper-stream, released-stream, or a JSON file; None takes what the port computes.
+        classes: Text file with the name of a class in each line, in the order of the outputs; None numbers them.
+        json: Print one JSON document.
+    """
+
+    file: Path
+    spec: str
+    out: Path
+    variant: str | None = None
+    classes: Path | None = None
+    json: bool = False
+
+
+def run(options: Options) -> int:
+    """Write the folder, whole or not at all."""
+    if options.out.exists():
+        raise UsageError("must not exist yet, a network is never overwritten, but it does", path=options.out)
+    spec = find_spec(options.spec).arch
+    wanted = None if options.variant is None else find_variant(options.variant)
+    tensors = read_state_dict(options.file)
+    variant = wanted or variant_of(tensors)
+    net = import_net(tensors, spec, variant, source=str(options.file))
+    class_names = _class_names(options.classes, num_classes=net.num_classes)
+    card = _card(spec, variant, class_names)
+    save_model(net, card, options.out)
+    if options.json:
+        document = {"out": str(options.out), "fingerprint": card.fingerprint, "variant": asdict(variant)}
+        console.show_json({**document, "num_classes": net.num_classes, "num_tensors": len(net.state_dict())})
+    else:
+        console.show(f"{options.out}: {len(net.state_dict())} tensors, {net.num_classes} classes")
+    return 0
+
+
+def _card(spec: ArchSpec, variant: Variant, class_names: tuple[str, ...]) -> ModelCard:
+    return ModelCard(
+        fingerprint=fingerprint(spec, variant),
+        arch=spec,
+        variant=variant,
+        class_names=class_names,
+        num_frames=spec.clip.num_frames,
+        rate_fps=spec.clip.rate_fps,
+        short_side=usual_short_side(spec.clip.resolution),
+        resolution=spec.clip.resolution,
+        epoch=None,
+        val_top1=None,
+    )
+
+
+def _class_names(path: Path | None, *, num_classes: int) -> tuple[str, ...]:
+    if path is None:
+        return tuple(f"class_{number:03}" for number in range(num_classes))
+    try:
+        text = read_regular(path.resolve(), max_bytes=MAX_CLASSES_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"must be a readable text file, but got {error}", path=path) from error
+    names = [line.strip() for line in text.rstrip().splitlines()]
+    if len(names) != num_classes:
+        raise UsageError(f"must name the {num_classes} classes of the weights, but names {len(names)}", path=path)
+    seen: set[str] = set()
+    for number, name in enumerate(names, start=1):
+        if not name or name in seen:
+            raise UsageError(f"must name each class once, but got {name!r}", path=path, line=number)
+        seen.add(name)
+    return tuple(names)
