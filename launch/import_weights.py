@@ -21,7 +21,7 @@ MAX_CLASSES_BYTES = 1 << 24
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Read a state dict of Atze00/MoViNet-pytorch into the folder of a network, for evaluate and predict.
+    """Read a state dict of Atze00/MoViNet-pytorch into the folder of a network, which other verbs take as a run.
 
     Attributes:
         file: As the port distributes it, such as modelA0_statedict_v3 or modelA0_stream_statedict_v3.

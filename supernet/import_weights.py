@@ -54,7 +54,7 @@ def import_net(tensors: Mapping[str, Tensor], spec: ArchSpec, variant: Variant, 
     found = {name: tensor for name, tensor in tensors.items() if not _is_counter(name, tensor, shapes)}
     require_shapes(shapes, found, source=source)
     _require_finite(found, source=source)
-    net.load_state_dict({name: found[names[name]].float().view(tensor.shape) for name, tensor in ours.items()})
+    net.load_state_dict({name: found[names[name]].float().reshape(tensor.shape) for name, tensor in ours.items()})
     return converted(net, "3d_2plus1d") if variant.conv == "3d_2plus1d" else net.eval()
 
 
