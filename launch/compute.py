@@ -6,7 +6,9 @@ from typing import Literal, Protocol, TypeVar
 
 import torch
 
+from results.run_dir import Environment, environment
 from search_spaces.errors import UsageError
+from supernet.native.build import library
 
 Amp = Literal["off", "bf16"]
 
@@ -58,6 +60,11 @@ def resolve_workers(workers: int) -> int:
     if workers < -1:
         raise UsageError(f"workers must be at least -1, but got {workers}")
     return max(0, min(8, len(os.sched_getaffinity(0)) - 2)) if workers == -1 else workers
+
+
+def environment_of(threads: int) -> Environment:
+    """What equal results depend on, with what torch and our own kernels add to it."""
+    return {**environment(), "threads": threads, "native_kernels": library() is not None}
 
 
 class ComputeOptions(Protocol):

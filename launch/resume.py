@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import console, retrain, search
+from launch.compute import environment_of
 from launch.runs import options_of
 from results.history import read_history
-from results.run_dir import RunDir, environment, environment_differences, lock, open_run
+from results.run_dir import RunDir, environment_differences, lock, open_run
 from search_spaces.errors import DocumentError
 from search_spaces.strict_json import load
 
@@ -61,5 +62,5 @@ def _tell_differences(folder: RunDir, *, threads: int) -> None:
     except DocumentError as error:
         console.log(f"the run's first environment is unknown: {error}")
         return
-    for line in environment_differences(before, {**environment(), "threads": threads}):
+    for line in environment_differences(before, environment_of(threads)):
         console.log(f"environment differs, so results may: {line}")

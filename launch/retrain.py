@@ -6,14 +6,14 @@ from pathlib import Path
 
 from launch import console
 from launch.clips import ClipConfig, Tally, endless, manifest_text, once, videos_of
-from launch.compute import Amp, Compute, resolved, set_up
+from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.options import to_yaml
 from launch.plan import show_plan, try_net
 from launch.report import write_report
 from launch.runs import held_new, variant_of
 from launch.specs import find_spec, find_variant
 from results.checkpoint import load_newest
-from results.run_dir import RunDir, create_run, environment, open_run
+from results.run_dir import RunDir, create_run, open_run
 from results.stopwatch import Stopwatch
 from results.summary import summarise_retrain
 from results.telemetry import Telemetry
@@ -94,7 +94,7 @@ def retrain(options: Options) -> tuple[RunDir, ModelCard]:
         kind="retrain",
         files={
             "config.yaml": to_yaml(kept),
-            "env.json": pretty({**environment(), "threads": kept.threads}),
+            "env.json": pretty(environment_of(kept.threads)),
             "spec.json": pretty(asdict(spec_file)),
             "manifest.jsonl": manifest_text(manifest),
         },
@@ -108,7 +108,7 @@ def execute(run: RunDir, options: Options) -> ModelCard:
     compute = set_up(options)
     telemetry, stopwatch = Telemetry(run.telemetry_path), Stopwatch()
     checkpoint = load_newest(run.checkpoints_path)
-    telemetry.append("resume" if checkpoint else "start", environment={**environment(), "threads": compute.num_threads})
+    telemetry.append("resume" if checkpoint else "start", environment=environment_of(compute.num_threads))
     trainer = _trainer(run, options, compute, telemetry=telemetry, fresh=checkpoint is None)
     progress = console.Progress("retrain", total=trainer.num_steps, done=checkpoint.number if checkpoint else 0)
     for record in trainer.fit(run, checkpoint, stopwatch):

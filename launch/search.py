@@ -8,7 +8,7 @@ import numpy as np
 
 from launch import console
 from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, videos_of
-from launch.compute import Amp, Compute, resolved, set_up
+from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
 from launch.plan import show_plan, try_supernet
@@ -20,7 +20,7 @@ from nas.problem import Problem
 from nas.select import random_baseline
 from results.checkpoint import load_newest
 from results.records import ResultRecord, StartRecord, StepRecord
-from results.run_dir import RunDir, create_run, environment
+from results.run_dir import RunDir, create_run
 from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
 from search_spaces.errors import UsageError
@@ -104,7 +104,7 @@ def search(options: Options) -> tuple[RunDir, ResultRecord]:
         kind="search",
         files={
             "config.yaml": to_yaml(kept),
-            "env.json": pretty({**environment(), "threads": kept.threads}),
+            "env.json": pretty(environment_of(kept.threads)),
             "space.json": pretty(space_document(problem.space)),
             "variant.json": pretty(asdict(problem.variant)),
             "manifest.jsonl": manifest_text(manifest),
@@ -120,7 +120,7 @@ def execute(run: RunDir, options: Options) -> ResultRecord:
     problem = problem_of(run, options)
     telemetry, stopwatch = Telemetry(run.telemetry_path), Stopwatch()
     checkpoint = load_newest(run.checkpoints_path)
-    telemetry.append("resume" if checkpoint else "start", environment={**environment(), "threads": compute.num_threads})
+    telemetry.append("resume" if checkpoint else "start", environment=environment_of(compute.num_threads))
     evaluator, start = _prepare(run, options, problem, compute, telemetry=telemetry, stopwatch=stopwatch)
     progress = console.Progress("search", total=options.search.steps, done=checkpoint.number if checkpoint else 0)
     result = None

@@ -15,9 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.rounding import se_hidden_width
-from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name
+from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name, same_size
 from search_spaces.variant import Activation, Gate, Variant
-from supernet.depthwise import depthwise_conv3d
+from supernet import native
+from supernet.depthwise import depthwise_conv
+from supernet.norm import activate, norm_activate
+from supernet.squeeze import frame_means, scale_frames
 from supernet.timeline import Timeline
 
 BATCH_NORM_MOMENTUM = 0.01
@@ -26,11 +29,6 @@ BATCH_NORM_EPS = 1e-3
 POINTWISE: Kernel = (1, 1, 1)
 TRUNCATED_NORMAL_STD = 0.87962566103423978
 """Standard deviation of a unit normal cut at two; He's initialisation divides by it, as Keras does."""
-
-
-def activate(x: Tensor, activation: Activation) -> Tensor:
-    """`swish` or `hard_swish`."""
-    return F.silu(x) if activation == "swish" else F.hardswish(x)
 
 
 def gated(logits: Tensor, gate: Gate) -> Tensor:
@@ -48,7 +46,7 @@ def leading(weight: Tensor, *sizes: int) -> Tensor:
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, TensorFlow "SAME" padding, then batch norm; no activation.
+    """Convolution without bias, TensorFlow "SAME" padding, then batch norm and, if asked for, an activation.
 
     Args:
         in_channels: Most input channels.
@@ -87,8 +85,26 @@ class ConvNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(out_channels) if running else None)
         self.register_buffer("running_var", torch.ones(out_channels) if running else None)
 
-    def forward(self, x_NCHW: Tensor, out_channels: int, timeline: Timeline, name: str) -> Tensor:
-        """(N, C, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)); `name` is the layer's in the state."""
+    def forward(
+        self,
+        x_NCHW: Tensor,
+        out_channels: int,
+        timeline: Timeline,
+        name: str,
+        activation: Activation | None = None,
+        *,
+        gain: Tensor | None = None,
+    ) -> Tensor:
+        """(N, C, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)).
+
+        Args:
+            x_NCHW: Frames.
+            out_channels: How many of them to compute.
+            timeline: Of the call.
+            name: Of the layer, in the state.
+            activation: After the norm.
+            gain: One number that the normalised output is multiplied by.
+        """
         in_channels = x_NCHW.shape[1]
         weight = leading(self.weight, out_channels, 1 if self.depthwise else in_channels)
         if self.kernel != POINTWISE and x_NCHW.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
@@ -97,25 +113,31 @@ class ConvNorm(nn.Module):
                 x_NCHW = self._convolve(x_NCHW.float(), weight, timeline, name)
         else:
             x_NCHW = self._convolve(x_NCHW, weight, timeline, name)
-        return F.batch_norm(
+        scale_C, shift_C = leading(self.scale, out_channels), leading(self.shift, out_channels)
+        if gain is not None:  # a number per channel instead of one per pixel
+            scale_C, shift_C = scale_C * gain, shift_C * gain
+        return norm_activate(
             x_NCHW,
             self.running_mean,
             self.running_var,
-            leading(self.scale, out_channels),
-            leading(self.shift, out_channels),
-            training=self.training or self.running_mean is None,
+            scale_C,
+            shift_C,
+            batch_statistics=self.training or self.running_mean is None,
             momentum=self.momentum,
             eps=BATCH_NORM_EPS,
+            activation=activation,
         )
 
     def _convolve(self, x_NCHW: Tensor, weight: Tensor, timeline: Timeline, name: str) -> Tensor:
-        if self.kernel[0] > 1:
-            return convolve_time(x_NCHW, weight, stride=self.stride, timeline=timeline, name=name)
-        return convolve(x_NCHW, weight, stride=self.stride, groups=x_NCHW.shape[1] if self.depthwise else 1)
+        if self.depthwise:
+            return convolve_channels(
+                x_NCHW, weight, self.kernel, stride=self.stride, timeline=timeline, name=f"{name}.stream_buffer"
+            )
+        return convolve(x_NCHW, weight, stride=self.stride)
 
 
 class Depthwise(nn.Module):
-    """The convolution of a bottleneck: one, or one over space and one over time with norm and activation between.
+    """The convolution of a bottleneck, or one over space and one over time, each with norm and activation.
 
     Args: As in `ConvNorm`.
     """
@@ -158,11 +180,11 @@ class Depthwise(nn.Module):
             )
 
     def forward(self, x_NCHW: Tensor, timeline: Timeline, name: str) -> Tensor:
-        """(N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)), normalised."""
+        """(N, C, H, W) to (N, C, ceil(H / stride), ceil(W / stride)), normalised and activated."""
         channels = x_NCHW.shape[1]
-        x_NCHW = self.conv(x_NCHW, channels, timeline, name)
+        x_NCHW = self.conv(x_NCHW, channels, timeline, name, self.activation)
         if self.temporal is not None:
-            x_NCHW = self.temporal(activate(x_NCHW, self.activation), channels, timeline, name)
+            x_NCHW = self.temporal(x_NCHW, channels, timeline, name, self.activation)
         return x_NCHW
 
 
@@ -186,7 +208,8 @@ class SqueezeExcitation(nn.Module):
         """(N, C, H, W) to the same shape."""
         channels = x_NCHW.shape[1]
         hidden = se_hidden_width(self.num_pools * channels)
-        pooled_BTC = self._pooled(x_NCHW, timeline, name).to(x_NCHW.dtype)
+        x_NCHW, means_NC = frame_means(x_NCHW)
+        pooled_BTC = self._pooled(means_NC, timeline, name).to(x_NCHW.dtype)
         reduced_BTH = F.linear(
             pooled_BTC,
             leading(self.reduce_weight, hidden, self.num_pools, channels).flatten(1),
@@ -199,11 +222,11 @@ class SqueezeExcitation(nn.Module):
         )
         gate_BTC = gated(logits_BTC, self.variant.gate)
         num_frames = x_NCHW.shape[0] // timeline.num_clips
-        return x_NCHW * gate_BTC.expand(-1, num_frames, -1).reshape(-1, channels, 1, 1)
+        return scale_frames(x_NCHW, gate_BTC.expand(-1, num_frames, -1).reshape(-1, channels))
 
-    def _pooled(self, x_NCHW: Tensor, timeline: Timeline, name: str) -> Tensor:
+    def _pooled(self, means_NC: Tensor, timeline: Timeline, name: str) -> Tensor:
         """(B, T, pools C) in fp32; T is 1 where the whole clip has one gate."""
-        frames_BTC = spatial_mean(x_NCHW, timeline)
+        frames_BTC = means_NC.view(timeline.num_clips, -1, means_NC.shape[1])
         pools = []
         if self.variant.se_over_time:
             if self.variant.se_pool == "cumulative":
@@ -281,16 +304,15 @@ class Bottleneck(nn.Module):
             name: Of the layer.
             mixed: Run every kernel and average after norm and activation (op warm-up, tunas.md 2).
         """
-        activation = self.variant.activation
-        inner_NCHW = activate(self.expand(x_NCHW, layer.expansion, timeline, name), activation)
+        inner_NCHW = self.expand(x_NCHW, layer.expansion, timeline, name, self.variant.activation)
         if self.variant.temporal_shift:
             inner_NCHW = timeline.shifted(f"{name}.stream_buffer", inner_NCHW)
         names = tuple(self.depthwise) if mixed else (kernel_name(layer.kernel),)
-        branches = [activate(self.depthwise[kernel](inner_NCHW, timeline, name), activation) for kernel in names]
+        branches = [self.depthwise[kernel](inner_NCHW, timeline, name) for kernel in names]
         inner_NCHW = branches[0] if len(branches) == 1 else torch.stack(branches).mean(dim=0)
         if layer.se and self.se is not None:
             inner_NCHW = self.se(inner_NCHW, timeline, name)
-        branch_NCHW: Tensor = self.project(inner_NCHW, layer.width, timeline, name) * self.rezero
+        branch_NCHW: Tensor = self.project(inner_NCHW, layer.width, timeline, name, gain=self.rezero)
         if self.training and self.drop_path:
             branch_NCHW = branch_NCHW * self._survivors(timeline.num_clips, branch_NCHW)
         return branch_NCHW + self._shortcut(x_NCHW, layer, timeline, name)
@@ -350,8 +372,8 @@ class Head(nn.Module):
 
     def forward(self, x_NCHW: Tensor, head_width: int, timeline: Timeline, *, per_frame: bool = False) -> Tensor:
         """(N, C, H, W) to fp32 logits (B, K) after all frames, or after each, (B, T, K), where the network streams."""
-        x_NCHW = activate(self.conv(x_NCHW, head_width, timeline, "head"), self.variant.activation)
-        pooled_BTC = spatial_mean(x_NCHW, timeline)
+        x_NCHW = self.conv(x_NCHW, head_width, timeline, "head", self.variant.activation)
+        pooled_BTC = frame_means(x_NCHW)[1].view(timeline.num_clips, -1, head_width)
         if self.variant.streams:
             pooled_BTC = timeline.running_mean("head.pool", pooled_BTC)
         else:
@@ -375,40 +397,53 @@ def flat_kernel(kernel: Kernel) -> tuple[int, int]:
     return (height, width) if time == 1 else (time, 1)
 
 
-def spatial_mean(x_NCHW: Tensor, timeline: Timeline) -> Tensor:
-    """Mean of each frame, (B, T, C), in fp32 whatever the type of the frames (movinet.md, fact 10)."""
-    return x_NCHW.mean(dim=(2, 3), dtype=torch.float32).view(timeline.num_clips, -1, x_NCHW.shape[1])
-
-
-def convolve(x_NCHW: Tensor, weight: Tensor, *, stride: int, groups: int) -> Tensor:
+def convolve(x_NCHW: Tensor, weight: Tensor, *, stride: int) -> Tensor:
     """Convolve single frames with "SAME" padding; the weight has one frame."""
+    if weight[0, 0].numel() == 1 and stride == 1:  # a product of matrices is as fast or faster
+        return F.linear(x_NCHW.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
     rows, columns = frame_padding(x_NCHW.shape[2:], weight.shape[-2:], stride)
     if rows[0] != rows[1] or columns[0] != columns[1]:
         x_NCHW = F.pad(x_NCHW, (*columns, *rows))
         rows = columns = (0, 0)
     kernel = weight[:, :, 0] if weight.ndim == 5 else weight
-    return F.conv2d(x_NCHW, kernel, stride=stride, padding=(rows[0], columns[0]), groups=groups)
+    return F.conv2d(x_NCHW, kernel, stride=stride, padding=(rows[0], columns[0]))
 
 
-def convolve_time(x_NCHW: Tensor, weight: Tensor, *, stride: int, timeline: Timeline, name: str) -> Tensor:
-    """Convolve each channel over time, or over time and space, with "SAME" or causal padding in time."""
-    num_taps, channels = weight.shape[2], x_NCHW.shape[1]
-    x_BTXC = timeline.clips_of(x_NCHW)
-    frames = num_taps // 2
-    if timeline.variant.causal:
-        x_BTXC = timeline.look_back(f"{name}.stream_buffer", x_BTXC, num_taps - 1)
-        frames = 0
-    if weight.ndim == 4:  # pixels of a frame in a row: a convolution over (T, H W)
-        y_BCTX = F.conv2d(x_BTXC.permute(0, 3, 1, 2), weight, padding=(frames, 0), groups=channels)
-        height, width = x_NCHW.shape[2:]
-        return y_BCTX.permute(0, 2, 3, 1).reshape(-1, height, width, channels).permute(0, 3, 1, 2)
-    rows, columns = frame_padding(x_NCHW.shape[2:], weight.shape[-2:], stride)
-    if rows[0] != rows[1] or columns[0] != columns[1]:
-        x_BTXC = F.pad(x_BTXC, (0, 0, *columns, *rows))
-        rows = columns = (0, 0)
-    x_BCTHW = x_BTXC.permute(0, 4, 1, 2, 3)
-    y_BCTHW = depthwise_conv3d(x_BCTHW, weight, stride=stride, padding=(frames, rows[0], columns[0]))
-    return y_BCTHW.transpose(1, 2).flatten(0, 1)
+def convolve_channels(
+    x_NCHW: Tensor, weight: Tensor, kernel: Kernel, *, stride: int, timeline: Timeline, name: str
+) -> Tensor:
+    """Convolve each channel over space, time, or both, with "SAME" padding, in time causal where the variant is.
+
+    Args:
+        x_NCHW: Frames.
+        weight: Of four or five dimensions, as the variant wants tensors.
+        kernel: Its extent.
+        stride: Spatial.
+        timeline: Of the call.
+        name: Of the stream buffer.
+    """
+    channels, (height, width) = x_NCHW.shape[1], x_NCHW.shape[2:]
+    rows, columns = frame_padding((height, width), kernel[1:], stride)
+    times = (kernel[0] // 2, kernel[0] // 2)
+    if kernel[0] == 1:
+        x_BTXC = x_NCHW.permute(0, 2, 3, 1)[:, None] if weight.ndim == 5 else x_NCHW.permute(0, 2, 3, 1)
+    else:
+        x_BTXC = timeline.clips_of(x_NCHW)
+        if timeline.variant.causal:
+            x_BTXC = timeline.look_back(name, x_BTXC, kernel[0] - 1)
+            times = (0, 0)
+    if weight.ndim == 5 or native.usable(x_NCHW, weight):
+        x_BTHWC = x_BTXC if x_BTXC.ndim == 5 else x_BTXC.unsqueeze(3 if kernel[0] > 1 else 1)
+        padding = (times, rows, columns)
+        y_BTXC = depthwise_conv(x_BTHWC, weight.view(channels, 1, *kernel), stride=stride, padding=padding)
+    elif kernel[0] == 1:
+        x_NCHW = F.pad(x_NCHW, (*columns, *rows))
+        y_BTXC = F.conv2d(x_NCHW, weight, stride=stride, groups=channels).permute(0, 2, 3, 1)
+    else:  # the pixels of a frame in a row
+        x_BCTX = x_BTXC.permute(0, 3, 1, 2)
+        y_BTXC = F.conv2d(x_BCTX, weight, padding=(times[0], 0), groups=channels).permute(0, 2, 3, 1)
+    size_HW = same_size(height, stride), same_size(width, stride)
+    return y_BTXC.reshape(-1, *size_HW, channels).permute(0, 3, 1, 2)
 
 
 def average_pool(x_NCHW: Tensor) -> Tensor:

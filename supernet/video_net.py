@@ -18,7 +18,7 @@ from search_spaces.spec import (
 )
 from search_spaces.stream_state import state_entries
 from search_spaces.variant import Variant, check_fits
-from supernet.layers import Bottleneck, ConvNorm, Head, activate
+from supernet.layers import Bottleneck, ConvNorm, Head
 from supernet.timeline import Timeline
 
 State = dict[str, Tensor]
@@ -229,7 +229,7 @@ def run(
     timeline = timeline or Timeline.of(clips_BCTHW, parts.variant)
     x_NCHW = clips_BCTHW if clips_BCTHW.ndim == 4 else clips_BCTHW.transpose(1, 2).flatten(0, 1)
     x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
-    x_NCHW = activate(parts.stem(x_NCHW, spec.stem_width, timeline, "stem"), parts.variant.activation)
+    x_NCHW = parts.stem(x_NCHW, spec.stem_width, timeline, "stem", parts.variant.activation)
     for number, block in enumerate(spec.blocks):
         layers = cast("nn.ModuleList", parts.blocks[number])
         for position, layer in enumerate(block.layers):

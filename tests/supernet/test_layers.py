@@ -17,15 +17,15 @@ from supernet.layers import (
     ConvNorm,
     Head,
     SqueezeExcitation,
-    activate,
     average_pool,
     convolve,
-    convolve_time,
+    convolve_channels,
     gated,
     he_normal,
     leading,
     same_padding,
 )
+from supernet.norm import activate
 from supernet.timeline import Timeline
 
 BASE = Variant()
@@ -57,11 +57,13 @@ def through(module, x_BCTHW, *arguments, variant=BASE, **options):
 
 
 def convolved(x_BCTHW, weight, *, stride, groups, variant=BASE):
-    if weight.shape[2] > 1:
-        timeline = Timeline.of(x_BCTHW, variant)
-        y_NCHW = convolve_time(frames_of(x_BCTHW), weight, stride=stride, timeline=timeline, name="name")
+    if groups > 1:
+        timeline, kernel = Timeline.of(x_BCTHW, variant), tuple(weight.shape[2:])
+        y_NCHW = convolve_channels(
+            frames_of(x_BCTHW), weight, kernel, stride=stride, timeline=timeline, name="stream_buffer"
+        )
     else:
-        y_NCHW = convolve(frames_of(x_BCTHW), weight, stride=stride, groups=groups)
+        y_NCHW = convolve(frames_of(x_BCTHW), weight, stride=stride)
     return clips_of(y_NCHW, len(x_BCTHW))
 
 
@@ -362,7 +364,7 @@ def test_mixed_kernels_are_averaged_after_norm_and_activation():
     randomise(block)
     x_BCTHW = numbers(2, 8, 4, 6, 6)
     inner_BCTHW = F.silu(through(block.expand, x_BCTHW, 16))
-    branches = [F.silu(through(block.depthwise[name], inner_BCTHW)) for name in KERNELS]
+    branches = [through(block.depthwise[name], inner_BCTHW) for name in KERNELS]
     branch_BCTHW = through(block.project, sum(branches) / 7, 8)
     shortcut_BCTHW = through(block.skip, same_average_pool(x_BCTHW), 8)
     found_BCTHW = through(block, x_BCTHW, layer, mixed=True)

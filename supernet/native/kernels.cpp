@@ -1,0 +1,553 @@
+// Depthwise convolution, and batch norm with activation, on the CPU: fp32, channels innermost.
+//
+// Built on the machine it runs on (native/build.py), for its vector units; called through a C interface with plain
+// pointers. Tensors are (B, T, H, W, C) without gaps, kernels (time, height, width, C). Work is split over threads into
+// fixed ranges, so that results depend on the number of threads alone.
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
+namespace {
+
+template <int N>
+struct Lanes {
+    typedef float type __attribute__((vector_size(4 * N), aligned(4), may_alias));
+    typedef int32_t integer __attribute__((vector_size(4 * N)));
+};
+template <int N>
+using Vec = typename Lanes<N>::type;
+
+template <int N>
+inline Vec<N> load(const float* at) {
+    return *reinterpret_cast<const Vec<N>*>(at);
+}
+template <int N>
+inline void store(float* at, Vec<N> value) {
+    *reinterpret_cast<Vec<N>*>(at) = value;
+}
+template <int N>
+inline Vec<N> splat(float value) {
+    return Vec<N>{} + value;
+}
+
+constexpr int64_t WIDE = 16, NARROW = 8;
+
+// Calls body.operator()<N>(first channel) for every group of channels: 16, then 8, then single ones.
+template <class Body>
+inline void for_channels(int64_t channels, const Body& body) {
+    int64_t c = 0;
+    for (; c + WIDE <= channels; c += WIDE) body.template operator()<WIDE>(c);
+    for (; c + NARROW <= channels; c += NARROW) body.template operator()<NARROW>(c);
+    for (; c < channels; c++) body.template operator()<1>(c);
+}
+
+struct Shape {
+    int64_t clips, frames, height, width, channels;              // of the input
+    int64_t out_frames, out_height, out_width;                   // of the output
+    int64_t taps_t, taps_h, taps_w, stride, pad_t, pad_h, pad_w; // padding in front
+};
+
+struct Range {
+    int64_t from, to;
+};
+
+inline Range share(int64_t total, int64_t number, int64_t of) {
+    return {total * number / of, total * (number + 1) / of};
+}
+
+template <class Body>
+inline void in_threads(int64_t total, int threads, const Body& body) {
+#ifdef _OPENMP
+    if (threads > 1 && total > 1) {
+#pragma omp parallel for num_threads(threads) schedule(static, 1)
+        for (int thread = 0; thread < threads; thread++) {
+            Range range = share(total, thread, threads);
+            body(thread, range.from, range.to);
+        }
+        return;
+    }
+#endif
+    body(0, 0, total);
+}
+
+// ---- activations -----------------------------------------------------------------------------------------------------
+
+enum Activation { IDENTITY = 0, SWISH = 1, HARD_SWISH = 2 };
+
+template <int N>
+inline Vec<N> smaller(Vec<N> x, Vec<N> most) {  // NaN stays NaN
+    return x > most ? most : x;
+}
+template <int N>
+inline Vec<N> larger(Vec<N> x, Vec<N> least) {
+    return x < least ? least : x;
+}
+template <int N>
+inline Vec<N> reciprocal(Vec<N> x) {
+    return 1.0f / x;
+}
+#ifdef __AVX512F__
+template <>
+inline Vec<16> smaller<16>(Vec<16> x, Vec<16> most) {
+    return _mm512_min_ps(most, x);
+}
+template <>
+inline Vec<16> larger<16>(Vec<16> x, Vec<16> least) {
+    return _mm512_max_ps(least, x);
+}
+template <>
+inline Vec<16> reciprocal<16>(Vec<16> x) {  // 14 bits from the table, all but the last from one step of Newton's
+    Vec<16> guess = _mm512_rcp14_ps(x);
+    return guess * (2.0f - x * guess);
+}
+#endif
+
+// exp to about 2 units in the last place, for x in [-87, 88]: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2].
+template <int N>
+inline Vec<N> exponential(Vec<N> x) {
+    typedef typename Lanes<N>::integer Int;
+    x = smaller<N>(larger<N>(x, splat<N>(-87.0f)), splat<N>(87.0f));
+    Vec<N> shifted = x * 1.44269504088896341f + 12582912.0f;  // rounds to the nearest integer, in the lowest bits
+    Vec<N> n = shifted - 12582912.0f;
+    Vec<N> r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    Vec<N> p = splat<N>(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    Int bits, power;
+    std::memcpy(&bits, &shifted, sizeof(bits));
+    std::memcpy(&power, &p, sizeof(power));
+    power += bits << 23;  // 2^n: n in the exponent, what else was in `shifted` falls out at the top
+    std::memcpy(&p, &power, sizeof(p));
+    return p;
+}
+
+template <int N>
+inline Vec<N> sigmoid(Vec<N> x) {
+    return reciprocal<N>(1.0f + exponential<N>(-x));
+}
+
+template <int N>
+inline Vec<N> clamped(Vec<N> x, float low, float high) {
+    return smaller<N>(larger<N>(x, splat<N>(low)), splat<N>(high));
+}
+
+template <int A, int N>
+inline Vec<N> activated(Vec<N> x) {
+    if (A == SWISH) return x * sigmoid<N>(x);
+    if (A == HARD_SWISH) return x * clamped<N>(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6.0f);
+    return x;
+}
+
+template <int A, int N>
+inline Vec<N> slope(Vec<N> x) {
+    if (A == SWISH) {
+        Vec<N> s = sigmoid<N>(x);
+        return s * (1.0f + x * (1.0f - s));
+    }
+    if (A == HARD_SWISH) {
+        Vec<N> inside = (2.0f * x + 3.0f) * (1.0f / 6.0f);
+        inside = x <= -3.0f ? splat<N>(0.0f) : inside;
+        return x >= 3.0f ? splat<N>(1.0f) : inside;
+    }
+    return splat<N>(1.0f);
+}
+
+// ---- depthwise convolution -------------------------------------------------------------------------------------------
+
+constexpr int64_t PIXELS = 6;     // outputs of a row that are summed at once, in registers
+constexpr int64_t MAX_TAPS = 15;  // of a kernel, in each direction
+
+// Columns of the output whose tap reads a column of the input that exists.
+inline Range columns_of_tap(const Shape& s, int64_t tap) {
+    int64_t offset = tap - s.pad_w;  // input column = column * stride + offset
+    int64_t first = offset < 0 ? (-offset + s.stride - 1) / s.stride : 0;
+    int64_t last = s.width - offset <= 0 ? 0 : (s.width - offset - 1) / s.stride + 1;
+    return {first, last < s.out_width ? last : s.out_width};
+}
+
+// Adds weight times PIXELS vectors, `step` floats apart, to the sums of those that lie in `valid`, counted from `first`.
+template <int N>
+inline void add_products(Vec<N>* sum, const float* at, int64_t step, Vec<N> weight, Range valid, int64_t first) {
+    if (valid.from <= first && first + PIXELS <= valid.to) {
+        for (int64_t j = 0; j < PIXELS; j++) sum[j] += load<N>(at + j * step) * weight;
+    } else {
+        for (int64_t j = 0; j < PIXELS; j++)
+            if (first + j >= valid.from && first + j < valid.to) sum[j] += load<N>(at + j * step) * weight;
+    }
+}
+
+template <int A>
+struct ForwardRow {
+    const Shape& s;
+    const Range* columns;
+    const float *x, *w, *scale, *shift;
+    float* y;
+    int64_t clip, t, h;
+
+    template <int N>
+    void operator()(int64_t c) const {
+        const int64_t step = s.stride * s.channels;
+        for (int64_t column = 0; column < s.out_width; column += PIXELS) {
+            Vec<N> sum[PIXELS] = {};
+            for (int64_t dt = 0; dt < s.taps_t; dt++) {
+                int64_t frame = t + dt - s.pad_t;
+                if (frame < 0 || frame >= s.frames) continue;
+                for (int64_t dh = 0; dh < s.taps_h; dh++) {
+                    int64_t row = h * s.stride + dh - s.pad_h;
+                    if (row < 0 || row >= s.height) continue;
+                    const float* source = x + ((clip * s.frames + frame) * s.height + row) * s.width * s.channels + c;
+                    const float* tap = w + (dt * s.taps_h + dh) * s.taps_w * s.channels + c;
+                    for (int64_t dw = 0; dw < s.taps_w; dw++)
+                        add_products<N>(sum, source + (column * s.stride + dw - s.pad_w) * s.channels, step,
+                                        load<N>(tap + dw * s.channels), columns[dw], column);
+                }
+            }
+            float* target = y + (((clip * s.out_frames + t) * s.out_height + h) * s.out_width + column) * s.channels + c;
+            for (int64_t j = 0; j < PIXELS; j++) {
+                if (column + j >= s.out_width) break;
+                Vec<N> value = sum[j];
+                if (scale) value = activated<A, N>(value * load<N>(scale + c) + load<N>(shift + c));
+                store<N>(target + j * s.channels, value);
+            }
+        }
+    }
+};
+
+template <int A>
+void forward(const Shape& s, const float* x, const float* w, const float* scale, const float* shift, float* y,
+             int threads) {
+    Range columns[MAX_TAPS];
+    for (int64_t dw = 0; dw < s.taps_w; dw++) columns[dw] = columns_of_tap(s, dw);
+    in_threads(s.clips * s.out_frames * s.out_height, threads, [&](int, int64_t from, int64_t to) {
+        for (int64_t number = from; number < to; number++) {
+            int64_t h = number % s.out_height, t = number / s.out_height % s.out_frames;
+            for_channels(s.channels, ForwardRow<A>{s, columns, x, w, scale, shift, y, number / s.out_height / s.out_frames, t, h});
+        }
+    });
+}
+
+// Gradient by the input: every input gathers from the outputs that read it. Columns of one phase, those that the same
+// taps read, are a convolution at stride 1 of their own.
+struct InputGradientRow {
+    const Shape& s;
+    const float *g, *w;
+    float* gx;
+    int64_t clip, t, h;
+
+    template <int N>
+    void operator()(int64_t c) const {
+        for (int64_t phase = 0; phase < s.stride; phase++) {
+            // column = u * stride + phase - pad, for u from `first` to `last`; tap phase + m * stride reads u - m
+            int64_t first = (s.pad_w - phase + s.stride - 1) / s.stride;
+            if (s.pad_w < phase) first = 0;
+            int64_t last = (s.width + s.pad_w - phase + s.stride - 1) / s.stride;
+            for (int64_t u = first; u < last; u += PIXELS) {
+                Vec<N> sum[PIXELS] = {};
+                for (int64_t dt = 0; dt < s.taps_t; dt++) {
+                    int64_t frame = t + s.pad_t - dt;
+                    if (frame < 0 || frame >= s.out_frames) continue;
+                    for (int64_t dh = (h + s.pad_h) % s.stride; dh < s.taps_h; dh += s.stride) {
+                        int64_t row = (h + s.pad_h - dh) / s.stride;
+                        if (h + s.pad_h < dh || row >= s.out_height) continue;
+                        const float* source =
+                            g + ((clip * s.out_frames + frame) * s.out_height + row) * s.out_width * s.channels + c;
+                        const float* tap = w + (dt * s.taps_h + dh) * s.taps_w * s.channels + c;
+                        for (int64_t dw = phase, m = 0; dw < s.taps_w; dw += s.stride, m++)
+                            add_products<N>(sum, source + (u - m) * s.channels, s.channels,
+                                            load<N>(tap + dw * s.channels), {0, s.out_width}, u - m);
+                    }
+                }
+                float* target = gx + ((clip * s.frames + t) * s.height + h) * s.width * s.channels + c;
+                for (int64_t j = 0; j < PIXELS; j++) {
+                    if (u + j >= last) break;
+                    store<N>(target + ((u + j) * s.stride + phase - s.pad_w) * s.channels, sum[j]);
+                }
+            }
+        }
+    }
+};
+
+// Gradient by the weight from one row of outputs, added to `gw`.
+template <int TAPS>
+struct WeightGradientRow {
+    const Shape& s;
+    const float *x, *g;
+    float* gw;
+    int64_t clip, t, h;
+
+    template <int N>
+    void operator()(int64_t c) const {
+        const float* out = g + ((clip * s.out_frames + t) * s.out_height + h) * s.out_width * s.channels + c;
+        Range inside = {columns_of_tap(s, 0).from, columns_of_tap(s, TAPS - 1).to};
+        if (inside.from > s.out_width) inside.from = s.out_width;
+        if (inside.to < inside.from) inside.to = inside.from;
+        for (int64_t dt = 0; dt < s.taps_t; dt++) {
+            int64_t frame = t + dt - s.pad_t;
+            if (frame < 0 || frame >= s.frames) continue;
+            for (int64_t dh = 0; dh < s.taps_h; dh++) {
+                int64_t row = h * s.stride + dh - s.pad_h;
+                if (row < 0 || row >= s.height) continue;
+                const float* source =
+                    x + (((clip * s.frames + frame) * s.height + row) * s.width - s.pad_w) * s.channels + c;
+                float* tap = gw + (dt * s.taps_h + dh) * TAPS * s.channels + c;
+                Vec<N> sum[TAPS];
+                for (int64_t dw = 0; dw < TAPS; dw++) sum[dw] = load<N>(tap + dw * s.channels);
+                auto edge = [&](int64_t from, int64_t to) {
+                    for (int64_t column = from; column < to; column++) {
+                        Vec<N> grad = load<N>(out + column * s.channels);
+                        for (int64_t dw = 0; dw < TAPS; dw++) {
+                            int64_t read = column * s.stride + dw - s.pad_w;
+                            if (read >= 0 && read < s.width)
+                                sum[dw] += grad * load<N>(source + (column * s.stride + dw) * s.channels);
+                        }
+                    }
+                };
+                edge(0, inside.from);
+                for (int64_t column = inside.from; column < inside.to; column++) {
+                    Vec<N> grad = load<N>(out + column * s.channels);
+                    const float* at = source + column * s.stride * s.channels;
+                    for (int64_t dw = 0; dw < TAPS; dw++) sum[dw] += grad * load<N>(at + dw * s.channels);
+                }
+                edge(inside.to, s.out_width);
+                for (int64_t dw = 0; dw < TAPS; dw++) store<N>(tap + dw * s.channels, sum[dw]);
+            }
+        }
+    }
+};
+
+template <int TAPS>
+void weight_gradient(const Shape& s, const float* x, const float* g, float* gw, int threads) {
+    int64_t size = s.taps_t * s.taps_h * s.taps_w * s.channels;
+    std::vector<float> parts(static_cast<size_t>(size * threads), 0.0f);
+    in_threads(s.clips * s.out_frames * s.out_height, threads, [&](int thread, int64_t from, int64_t to) {
+        for (int64_t number = from; number < to; number++) {
+            int64_t h = number % s.out_height, t = number / s.out_height % s.out_frames;
+            for_channels(s.channels, WeightGradientRow<TAPS>{s, x, g, parts.data() + thread * size,
+                                                             number / s.out_height / s.out_frames, t, h});
+        }
+    });
+    for (int64_t i = 0; i < size; i++) {
+        float sum = 0.0f;
+        for (int thread = 0; thread < threads; thread++) sum += parts[static_cast<size_t>(thread * size + i)];
+        gw[i] = sum;
+    }
+}
+
+// ---- batch norm and activation ---------------------------------------------------------------------------------------
+
+constexpr int64_t BLOCK = 64;  // rows summed in fp32 before the sum goes on in fp64
+
+// Adds up `terms` numbers per row and channel over all rows; sums is (terms, channels).
+template <int TERMS, class Terms>
+void sum_rows(int64_t rows, int64_t channels, int threads, double* sums, const Terms& terms) {
+    std::vector<double> parts(static_cast<size_t>(TERMS * channels * threads), 0.0);
+    in_threads((rows + BLOCK - 1) / BLOCK, threads, [&](int thread, int64_t from, int64_t to) {
+        double* part = parts.data() + thread * TERMS * channels;
+        for (int64_t block = from; block < to; block++) {
+            int64_t first = block * BLOCK, last = first + BLOCK < rows ? first + BLOCK : rows;
+            for_channels(channels, [&]<int N>(int64_t c) {
+                Vec<N> sum[TERMS] = {};
+                for (int64_t row = first; row < last; row++) terms.template operator()<N>(row, c, sum);
+                for (int term = 0; term < TERMS; term++)
+                    for (int lane = 0; lane < N; lane++) part[term * channels + c + lane] += sum[term][lane];
+            });
+        }
+    });
+    for (int64_t i = 0; i < TERMS * channels; i++) {
+        sums[i] = 0.0;
+        for (int thread = 0; thread < threads; thread++) sums[i] += parts[static_cast<size_t>(thread * TERMS * channels + i)];
+    }
+}
+
+template <int A>
+void scaled(int64_t rows, int64_t channels, const float* x, const float* scale, const float* shift, float* y,
+            int threads) {
+    in_threads(rows, threads, [&](int, int64_t from, int64_t to) {
+        for (int64_t row = from; row < to; row++)
+            for_channels(channels, [&]<int N>(int64_t c) {
+                int64_t at = row * channels + c;
+                store<N>(y + at, activated<A, N>(load<N>(x + at) * load<N>(scale + c) + load<N>(shift + c)));
+            });
+    });
+}
+
+template <int A>
+void norm_backward(int64_t rows, int64_t channels, const float* g, const float* x, const float* mean,
+                   const float* inverse, const float* weight, const float* bias, float* gx, float* gweight,
+                   float* gbias, int threads) {
+    std::vector<double> sums(static_cast<size_t>(2 * channels));
+    sum_rows<2>(rows, channels, threads, sums.data(), [&]<int N>(int64_t row, int64_t c, Vec<N>* sum) {
+        int64_t at = row * channels + c;
+        Vec<N> normed = (load<N>(x + at) - load<N>(mean + c)) * load<N>(inverse + c);
+        Vec<N> grad = load<N>(g + at) * slope<A, N>(normed * load<N>(weight + c) + load<N>(bias + c));
+        store<N>(gx + at, grad);
+        sum[0] += grad;
+        sum[1] += grad * normed;
+    });
+    std::vector<float> average(static_cast<size_t>(2 * channels));
+    for (int64_t c = 0; c < channels; c++) {
+        gbias[c] = static_cast<float>(sums[c]);
+        gweight[c] = static_cast<float>(sums[channels + c]);
+        average[c] = static_cast<float>(sums[c] / rows);
+        average[channels + c] = static_cast<float>(sums[channels + c] / rows);
+    }
+    in_threads(rows, threads, [&](int, int64_t from, int64_t to) {
+        for (int64_t row = from; row < to; row++)
+            for_channels(channels, [&]<int N>(int64_t c) {
+                int64_t at = row * channels + c;
+                Vec<N> normed = (load<N>(x + at) - load<N>(mean + c)) * load<N>(inverse + c);
+                Vec<N> centred = load<N>(gx + at) - load<N>(average.data() + c) -
+                                 normed * load<N>(average.data() + channels + c);
+                store<N>(gx + at, centred * (load<N>(inverse + c) * load<N>(weight + c)));
+            });
+    });
+}
+
+// ---- squeeze-and-excitation ------------------------------------------------------------------------------------------
+
+// Adds up one number per pixel and channel over the pixels of each frame; sums is (frames, channels).
+template <class Term>
+void sum_pixels(int64_t frames, int64_t pixels, int64_t channels, int threads, float* sums, const Term& term) {
+    in_threads(frames, threads, [&](int, int64_t from, int64_t to) {
+        for (int64_t frame = from; frame < to; frame++) {
+            float* sum = sums + frame * channels;
+            std::memset(sum, 0, sizeof(float) * static_cast<size_t>(channels));
+            for (int64_t first = 0; first < pixels; first += BLOCK) {
+                int64_t last = first + BLOCK < pixels ? first + BLOCK : pixels;
+                for_channels(channels, [&]<int N>(int64_t c) {
+                    Vec<N> part = {};
+                    for (int64_t pixel = first; pixel < last; pixel++)
+                        part += term.template operator()<N>(frame, (frame * pixels + pixel) * channels + c, c);
+                    store<N>(sum + c, load<N>(sum + c) + part);
+                });
+            }
+        }
+    });
+}
+
+}  // namespace
+
+extern "C" {
+
+// Mean over the pixels of each frame, (frames, channels).
+void movinas_frame_means(int64_t frames, int64_t pixels, int64_t channels, const float* x, float* means, int threads) {
+    sum_pixels(frames, pixels, channels, threads, means,
+               [&]<int N>(int64_t, int64_t at, int64_t) { return load<N>(x + at); });
+    for (int64_t i = 0; i < frames * channels; i++) means[i] /= static_cast<float>(pixels);
+}
+
+// y = x gate, with one gate per frame and channel.
+void movinas_scale_frames(int64_t frames, int64_t pixels, int64_t channels, const float* x, const float* gate,
+                          float* y, int threads) {
+    in_threads(frames * pixels, threads, [&](int, int64_t from, int64_t to) {
+        for (int64_t row = from; row < to; row++)
+            for_channels(channels, [&]<int N>(int64_t c) {
+                store<N>(y + row * channels + c,
+                         load<N>(x + row * channels + c) * load<N>(gate + row / pixels * channels + c));
+            });
+    });
+}
+
+// gx = g gate, and ggate = sum of g x over the pixels of a frame.
+void movinas_scale_frames_backward(int64_t frames, int64_t pixels, int64_t channels, const float* g, const float* x,
+                                   const float* gate, float* gx, float* ggate, int threads) {
+    sum_pixels(frames, pixels, channels, threads, ggate, [&]<int N>(int64_t frame, int64_t at, int64_t c) {
+        Vec<N> grad = load<N>(g + at);
+        store<N>(gx + at, grad * load<N>(gate + frame * channels + c));
+        return grad * load<N>(x + at);
+    });
+}
+
+// gx = g + gmeans / pixels: the gradient of `movinas_frame_means` beside another one.
+void movinas_add_frame_means_gradient(int64_t frames, int64_t pixels, int64_t channels, const float* gmeans,
+                                      const float* g, float* gx, int threads) {
+    const float share = 1.0f / static_cast<float>(pixels);
+    in_threads(frames * pixels, threads, [&](int, int64_t from, int64_t to) {
+        for (int64_t row = from; row < to; row++)
+            for_channels(channels, [&]<int N>(int64_t c) {
+                int64_t at = row * channels + c;
+                store<N>(gx + at, load<N>(g + at) + load<N>(gmeans + row / pixels * channels + c) * share);
+            });
+    });
+}
+
+void movinas_depthwise_forward(const int64_t* shape, const float* x, const float* w, const float* scale,
+                               const float* shift, int activation, float* y, int threads) {
+    Shape s;
+    std::memcpy(&s, shape, sizeof(s));
+    if (activation == SWISH) forward<SWISH>(s, x, w, scale, shift, y, threads);
+    else if (activation == HARD_SWISH) forward<HARD_SWISH>(s, x, w, scale, shift, y, threads);
+    else forward<IDENTITY>(s, x, w, scale, shift, y, threads);
+}
+
+void movinas_depthwise_input_gradient(const int64_t* shape, const float* g, const float* w, float* gx, int threads) {
+    Shape s;
+    std::memcpy(&s, shape, sizeof(s));
+    in_threads(s.clips * s.frames * s.height, threads, [&](int, int64_t from, int64_t to) {
+        for (int64_t number = from; number < to; number++)
+            for_channels(s.channels, InputGradientRow{s, g, w, gx, number / s.height / s.frames,
+                                                      number / s.height % s.frames, number % s.height});
+    });
+}
+
+// Returns 0 where there is no such kernel: a width of taps that is not odd and at most 15.
+int movinas_depthwise_weight_gradient(const int64_t* shape, const float* x, const float* g, float* gw, int threads) {
+    Shape s;
+    std::memcpy(&s, shape, sizeof(s));
+    switch (s.taps_w) {
+        case 1: weight_gradient<1>(s, x, g, gw, threads); return 1;
+        case 3: weight_gradient<3>(s, x, g, gw, threads); return 1;
+        case 5: weight_gradient<5>(s, x, g, gw, threads); return 1;
+        case 7: weight_gradient<7>(s, x, g, gw, threads); return 1;
+        case 9: weight_gradient<9>(s, x, g, gw, threads); return 1;
+        case 11: weight_gradient<11>(s, x, g, gw, threads); return 1;
+        case 13: weight_gradient<13>(s, x, g, gw, threads); return 1;
+        case 15: weight_gradient<15>(s, x, g, gw, threads); return 1;
+        default: return 0;
+    }
+}
+
+// Mean and biased variance of every channel, (channels,) each, from deviations from the first row.
+void movinas_channel_statistics(int64_t rows, int64_t channels, const float* x, float* mean, float* variance,
+                                int threads) {
+    std::vector<double> sums(static_cast<size_t>(2 * channels));
+    sum_rows<2>(rows, channels, threads, sums.data(), [&]<int N>(int64_t row, int64_t c, Vec<N>* sum) {
+        Vec<N> deviation = load<N>(x + row * channels + c) - load<N>(x + c);
+        sum[0] += deviation;
+        sum[1] += deviation * deviation;
+    });
+    for (int64_t c = 0; c < channels; c++) {
+        double shift = sums[c] / rows, square = sums[channels + c] / rows - shift * shift;
+        mean[c] = static_cast<float>(x[c] + shift);
+        variance[c] = static_cast<float>(square > 0.0 ? square : 0.0);
+    }
+}
+
+void movinas_scale_activate(int64_t rows, int64_t channels, const float* x, const float* scale, const float* shift,
+                            int activation, float* y, int threads) {
+    if (activation == SWISH) scaled<SWISH>(rows, channels, x, scale, shift, y, threads);
+    else if (activation == HARD_SWISH) scaled<HARD_SWISH>(rows, channels, x, scale, shift, y, threads);
+    else scaled<IDENTITY>(rows, channels, x, scale, shift, y, threads);
+}
+
+void movinas_norm_backward(int64_t rows, int64_t channels, const float* g, const float* x, const float* mean,
+                           const float* inverse, const float* weight, const float* bias, int activation, float* gx,
+                           float* gweight, float* gbias, int threads) {
+    if (activation == SWISH)
+        norm_backward<SWISH>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
+    else if (activation == HARD_SWISH)
+        norm_backward<HARD_SWISH>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
+    else norm_backward<IDENTITY>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
+}
+
+}  // extern "C"

@@ -1,0 +1,67 @@
+"""The kernels are built where a compiler is, and nothing needs them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from supernet import native
+from supernet.native import build
+
+SCRIPT = """
+import torch
+from supernet import native
+print(native.library() is not None, native.usable(torch.zeros(1)))
+"""
+
+
+def answers(**environment):
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return process.stdout.split(), process.stderr
+
+
+def test_the_switch_turns_the_kernels_off():
+    assert answers(MOVINAS_NATIVE="0")[0] == ["False", "False"]
+
+
+def test_without_a_compiler_torch_does_the_work():
+    assert answers(PATH="/nowhere", CXX="no-such-compiler")[0] == ["False", "False"]
+
+
+def test_a_compiler_that_fails_is_no_error_but_is_said(tmp_path):
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\necho 1\ntest $1 = --version\n")
+    compiler.chmod(0o755)
+    found, said = answers(CXX=str(compiler), XDG_CACHE_HOME=str(tmp_path))
+    assert found == ["False", "False"]
+    assert "movinas is slower" in said
+
+
+@pytest.mark.skipif(native.library() is None, reason="no compiler here")
+def test_the_library_is_built_once(tmp_path):
+    assert answers(XDG_CACHE_HOME=str(tmp_path))[0] == ["True", "True"]
+    (first,) = (tmp_path / "movinas" / "native").iterdir()
+    built = first.stat().st_mtime_ns
+    assert answers(XDG_CACHE_HOME=str(tmp_path))[0] == ["True", "True"]
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "movinas" / "native").iterdir()] == [built]
+
+
+@pytest.mark.skipif(native.library() is None, reason="no compiler here")
+def test_only_fp32_on_the_cpu_goes_through_the_kernels():
+    assert native.usable(torch.zeros(1))
+    assert not native.usable(torch.zeros(1, dtype=torch.bfloat16))
+    assert not native.usable(torch.zeros(1), torch.zeros(1, device="meta"))
+
+
+def test_the_name_of_the_library_depends_on_source_compiler_and_processor(monkeypatch, tmp_path):
+    if native.library() is None:
+        pytest.skip("no compiler here")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = [build._built("g++").name]
+    monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-DOTHER"))
+    names.append(build._built("g++").name)
+    assert len(set(names)) == 2
