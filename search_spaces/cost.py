@@ -251,7 +251,7 @@ def streams_per_gb(stream_state_bytes: int) -> int | None:
 
 def _squeeze(channels: int, variant: Variant, *, num_frames: int) -> tuple[int, int, int]:
     """Of squeeze-and-excitation: how many gates there are over time, and the widths of what is pooled and hidden."""
-    pooled = 2 * channels if variant.se == "2plus3d" else channels
+    pooled = variant.se_num_pools * channels
     return num_frames if variant.se_per_frame else 1, pooled, se_hidden_width(pooled)
 
 

@@ -85,6 +85,11 @@ class Variant:
         return self.se in ("3d", "2plus3d")
 
     @property
+    def se_num_pools(self) -> int:
+        """How many pools squeeze-and-excitation sees beside each other."""
+        return 2 if self.se == "2plus3d" else 1
+
+    @property
     def streams(self) -> bool:
         """Whether no output depends on a later frame, so that the network can be run piece by piece."""
         return self.causal and not (self.se_over_time and self.se_pool == "global")

@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.rounding import se_hidden_width
-from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name, same_size
+from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name
 from search_spaces.variant import Activation, Gate, Variant
-from supernet import native
-from supernet.depthwise import depthwise_conv
+from supernet.convolve import average_pool, convolve, convolve_channels, flat_kernel
 from supernet.norm import activate, norm_activate
 from supernet.squeeze import frame_means, scale_frames
 from supernet.timeline import Timeline
@@ -194,7 +193,7 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int, variant: Variant, *, generator: torch.Generator) -> None:
         super().__init__()
         self.variant = variant
-        self.num_pools = num_pools(variant)
+        self.num_pools = variant.se_num_pools
         hidden = se_hidden_width(self.num_pools * channels)
         self.reduce_weight = nn.Parameter(torch.empty(hidden, self.num_pools, channels))
         self.reduce_bias = nn.Parameter(torch.zeros(hidden))
@@ -238,7 +237,8 @@ class SqueezeExcitation(nn.Module):
         num_frames = max(pool_BTC.shape[1] for pool_BTC in pools)
         pooled_BTC = torch.cat([pool_BTC.expand(-1, num_frames, -1) for pool_BTC in pools], dim=2)
         if self.encoding is not None:
-            pooled_BTC = pooled_BTC + self.encoding.float() * timeline.positional_encoding(pooled_BTC.shape[2])
+            encoding_BTC = timeline.positional_encoding(pooled_BTC.shape[2]).to(pooled_BTC.dtype)
+            pooled_BTC = pooled_BTC + self.encoding.to(pooled_BTC.dtype) * encoding_BTC
         return pooled_BTC
 
 
@@ -383,87 +383,7 @@ class Head(nn.Module):
         dense_X = F.linear(pooled_X.to(x_NCHW.dtype), dense, self.dense_bias)
         dense_X = F.dropout(activate(dense_X, self.variant.head_activation), self.dropout, training=self.training)
         logits_X: Tensor = self.classifier(dense_X)
-        return logits_X.float()
-
-
-def num_pools(variant: Variant) -> int:
-    """How many pools squeeze-and-excitation sees beside each other."""
-    return 2 if variant.se == "2plus3d" else 1
-
-
-def flat_kernel(kernel: Kernel) -> tuple[int, int]:
-    """A kernel over space or over time alone as that of a 2-D convolution, (H, W) or (T, H W)."""
-    time, height, width = kernel
-    return (height, width) if time == 1 else (time, 1)
-
-
-def convolve(x_NCHW: Tensor, weight: Tensor, *, stride: int) -> Tensor:
-    """Convolve single frames with "SAME" padding; the weight has one frame."""
-    if weight[0, 0].numel() == 1 and stride == 1:  # a product of matrices is as fast or faster
-        return F.linear(x_NCHW.permute(0, 2, 3, 1), weight.flatten(1)).permute(0, 3, 1, 2)
-    rows, columns = frame_padding(x_NCHW.shape[2:], weight.shape[-2:], stride)
-    if rows[0] != rows[1] or columns[0] != columns[1]:
-        x_NCHW = F.pad(x_NCHW, (*columns, *rows))
-        rows = columns = (0, 0)
-    kernel = weight[:, :, 0] if weight.ndim == 5 else weight
-    return F.conv2d(x_NCHW, kernel, stride=stride, padding=(rows[0], columns[0]))
-
-
-def convolve_channels(
-    x_NCHW: Tensor, weight: Tensor, kernel: Kernel, *, stride: int, timeline: Timeline, name: str
-) -> Tensor:
-    """Convolve each channel over space, time, or both, with "SAME" padding, in time causal where the variant is.
-
-    Args:
-        x_NCHW: Frames.
-        weight: Of four or five dimensions, as the variant wants tensors.
-        kernel: Its extent.
-        stride: Spatial.
-        timeline: Of the call.
-        name: Of the stream buffer.
-    """
-    channels, (height, width) = x_NCHW.shape[1], x_NCHW.shape[2:]
-    rows, columns = frame_padding((height, width), kernel[1:], stride)
-    times = (kernel[0] // 2, kernel[0] // 2)
-    if kernel[0] == 1:
-        x_BTXC = x_NCHW.permute(0, 2, 3, 1)[:, None] if weight.ndim == 5 else x_NCHW.permute(0, 2, 3, 1)
-    else:
-        x_BTXC = timeline.clips_of(x_NCHW)
-        if timeline.variant.causal:
-            x_BTXC = timeline.look_back(name, x_BTXC, kernel[0] - 1)
-            times = (0, 0)
-    if weight.ndim == 5 or native.usable(x_NCHW, weight):
-        x_BTHWC = x_BTXC if x_BTXC.ndim == 5 else x_BTXC.unsqueeze(3 if kernel[0] > 1 else 1)
-        padding = (times, rows, columns)
-        y_BTXC = depthwise_conv(x_BTHWC, weight.view(channels, 1, *kernel), stride=stride, padding=padding)
-    elif kernel[0] == 1:
-        x_NCHW = F.pad(x_NCHW, (*columns, *rows))
-        y_BTXC = F.conv2d(x_NCHW, weight, stride=stride, groups=channels).permute(0, 2, 3, 1)
-    else:  # the pixels of a frame in a row
-        x_BCTX = x_BTXC.permute(0, 3, 1, 2)
-        y_BTXC = F.conv2d(x_BCTX, weight, padding=(times[0], 0), groups=channels).permute(0, 2, 3, 1)
-    size_HW = same_size(height, stride), same_size(width, stride)
-    return y_BTXC.reshape(-1, *size_HW, channels).permute(0, 3, 1, 2)
-
-
-def average_pool(x_NCHW: Tensor) -> Tensor:
-    """Mean over 3x3 windows at stride 2, "SAME"; padded cells do not count (movinet.md 1.3)."""
-    odd = (x_NCHW.shape[2] % 2, x_NCHW.shape[3] % 2)
-    return F.avg_pool2d(x_NCHW, 3, stride=2, padding=odd, ceil_mode=True, count_include_pad=False)
-
-
-def frame_padding(
-    size_HW: Sequence[int], extent_HW: Sequence[int], stride: int
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Rows and columns, before and after, that "SAME" adds to a frame."""
-    rows, columns = (same_padding(size, extent, stride) for size, extent in zip(size_HW, extent_HW, strict=True))
-    return rows, columns
-
-
-def same_padding(size: int, extent: int, stride: int) -> tuple[int, int]:
-    """Cells before and after, as TensorFlow's "SAME" has them."""
-    total = max((math.ceil(size / stride) - 1) * stride + extent - size, 0)
-    return total // 2, total - total // 2
+        return logits_X.to(torch.promote_types(logits_X.dtype, torch.float32))
 
 
 def he_normal(weight: Tensor, *, fan_in: int, generator: torch.Generator) -> None:

@@ -10,12 +10,12 @@ from supernet import native
 
 
 def frame_means(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """The frames again, and the mean of each, (N, C), in fp32 whatever the type of the frames (movinet.md, fact 10).
+    """The frames again, and the mean of each, (N, C), in at least fp32 (movinet.md, fact 10).
 
     Where the frames go on from here, take them as they come back: then both their gradients are one tensor.
     """
     if not _fast(x_NCHW):
-        return x_NCHW, x_NCHW.mean(dim=(2, 3), dtype=torch.float32)
+        return x_NCHW, x_NCHW.mean(dim=(2, 3), dtype=torch.promote_types(x_NCHW.dtype, torch.float32))
     if torch.is_grad_enabled() and x_NCHW.requires_grad:
         again_NPC, means_NC = _FrameMeans.apply(_pixels(x_NCHW))  # type: ignore[no-untyped-call]
         return _frames(again_NPC, x_NCHW), means_NC

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from search_spaces.errors import UsageError
 from supernet.video_net import State, VideoNet
 
 
@@ -15,10 +16,13 @@ class Stream:
         net: The network, in evaluation mode.
 
     Raises:
+        UsageError: The network is in training mode, in which every frame would move its statistics.
         SpecError: On the first push, where the network does not stream.
     """
 
     def __init__(self, net: VideoNet) -> None:
+        if net.training:
+            raise UsageError("a network must be in evaluation mode to stream, net.eval(), but is in training")
         self._net = net
         self._state: State | None = None
         self.num_frames = 0
@@ -29,7 +33,10 @@ class Stream:
 
         Raises:
             StateError: A frame of another size than the first one.
+            UsageError: Not of shape (3, H, W).
         """
+        if frame_CHW.ndim != 3:
+            raise UsageError(f"a frame must be of shape (3, H, W), but got {tuple(frame_CHW.shape)}")
         if self._state is None:
             self._state = self._net.init_state(1, *frame_CHW.shape[1:])
         logits_BK, self._state = self._net.step(frame_CHW[None], self._state)

@@ -82,11 +82,11 @@ class Timeline:
         return shifted_BTXC.view(-1, *x_NCHW.shape[2:], x_NCHW.shape[1]).permute(0, 3, 1, 2)
 
     def running_mean(self, name: str, x_BTC: Tensor) -> Tensor:
-        """For each frame the mean of the frames until then, as far back as the variant says; all (B, T, C), fp32."""
+        """For each frame the mean of the frames until then, as far back as the variant says; all (B, T, C)."""
         window, decay = self.variant.pool_window, self.variant.pool_decay
         if window is not None:
             sums_BTC = self.look_back(name, x_BTC, window - 1).unfold(1, window, 1).sum(dim=-1)
-            return sums_BTC / self._frames_seen_BT1.clamp(max=window)
+            return sums_BTC / self._frames_seen_BT1.clamp(max=window).to(x_BTC.dtype)
         sum_BC = self._past[name] if self._past is not None else torch.zeros_like(x_BTC[:, 0])
         if decay is None:
             sums_BTC = sum_BC[:, None] + x_BTC.cumsum(dim=1)
@@ -98,7 +98,7 @@ class Timeline:
             sums_BTC = torch.stack(sums, dim=1)
         if self._past is not None:
             self.future[name] = sums_BTC[:, -1].clone()
-        weights_BT1 = self._frames_seen_BT1
+        weights_BT1 = self._frames_seen_BT1.to(x_BTC.dtype)
         if decay is not None:  # 1 + decay + decay ** 2 + ...
             weights_BT1 = torch.expm1(weights_BT1 * math.log(decay)) / (decay - 1.0)
         return sums_BTC / weights_BT1

@@ -6,7 +6,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from search_spaces.errors import SpecError, StateError
+from search_spaces.errors import SpecError, StateError, UsageError
 from search_spaces.spec import (
     INPUT_CHANNELS,
     STEM_KERNEL,
@@ -16,14 +16,13 @@ from search_spaces.spec import (
     has_skip_projection,
     layer_name,
 )
-from search_spaces.stream_state import state_entries
+from search_spaces.stream_state import StateEntry, state_entries
 from search_spaces.variant import Variant, check_fits
 from supernet.layers import Bottleneck, ConvNorm, Head
 from supernet.timeline import Timeline
 
 State = dict[str, Tensor]
 """What a stream remembers, by name; the first dimension of every entry counts streams. See `state_entries`."""
-TYPES = {"float32": torch.float32, "int32": torch.int32}
 
 
 class VideoNet(nn.Module):
@@ -60,7 +59,11 @@ class VideoNet(nn.Module):
         )
 
     def forward(self, clips_BCTHW: Tensor) -> Tensor:
-        """Clips (B, 3, T, H, W), values in [0, 1], any T, H and W, to logits (B, number of classes), fp32."""
+        """Clips (B, 3, T, H, W), values in [0, 1], any T, H and W, to logits (B, number of classes), fp32.
+
+        Raises:
+            UsageError: Clips of another shape.
+        """
         return run(self, clips_BCTHW, self.spec)
 
     def init_state(self, num_streams: int, height: int, width: int) -> State:
@@ -78,7 +81,7 @@ class VideoNet(nn.Module):
         entries = state_entries(self.spec, self.variant, height=height, width=width)
         like = self.head.dense_weight
         return {
-            name: like.new_zeros(num_streams, *entry.shape, dtype=TYPES.get(entry.type, like.dtype))
+            name: like.new_zeros(num_streams, *entry.shape, dtype=_dtype(entry, like.dtype))
             for name, entry in entries.items()
         }
 
@@ -86,6 +89,9 @@ class VideoNet(nn.Module):
         self, clips_BCTHW: Tensor, state: Mapping[str, Tensor], *, per_frame: bool = False
     ) -> tuple[Tensor, State]:
         """Go on by some frames; pieces of any lengths give the answer of the whole clip.
+
+        Gradients flow through the state. Run under `torch.inference_mode()` where none are wanted, or detach the state
+        between two pieces: else it holds on to all frames before.
 
         Args:
             clips_BCTHW: The next frames of each stream, (B, 3, T, H, W), or one frame each, (B, 3, H, W).
@@ -97,9 +103,12 @@ class VideoNet(nn.Module):
 
         Raises:
             SpecError: The network does not stream.
-            StateError: An entry is missing, unknown, or not of these streams and this frame size.
+            StateError: An entry is missing, unknown, or not of these streams, this frame size, or the type and place of
+                the weights.
+            UsageError: Frames of another shape.
         """
         self._check_streams()
+        _check_clips(clips_BCTHW, dimensions=(4, 5))
         self._check_state(state, clips_BCTHW)
         timeline = Timeline.of(clips_BCTHW, self.variant, past=state)
         return run(self, clips_BCTHW, self.spec, timeline=timeline, per_frame=per_frame), timeline.future
@@ -115,19 +124,35 @@ class VideoNet(nn.Module):
     def _check_state(self, state: Mapping[str, Tensor], clips_BCTHW: Tensor) -> None:
         num_streams, (height, width) = clips_BCTHW.shape[0], clips_BCTHW.shape[-2:]
         entries = state_entries(self.spec, self.variant, height=height, width=width)
-        for name in entries.keys() ^ state.keys():
-            found = "is missing" if name in entries else "got an unknown one"
-            raise StateError(f"a state must have exactly the entries of its network, but {found}", where=name)
+        like = self.head.dense_weight
+        for name in (*entries, *sorted(state)):
+            if name not in entries or not isinstance(state.get(name), Tensor):
+                found = "is missing" if name in entries else "got an unknown one"
+                raise StateError(f"a state must have exactly the entries of its network, but {found}", where=name)
         for name, entry in entries.items():
-            wanted, found_shape = (num_streams, *entry.shape), tuple(state[name].shape)
-            if wanted != found_shape:
+            found_tensor = state[name]
+            wanted: tuple[object, object, object]
+            wanted = (num_streams, *entry.shape), _dtype(entry, like.dtype), like.device
+            if wanted != (tuple(found_tensor.shape), found_tensor.dtype, found_tensor.device):
                 raise StateError(
-                    f"must be of shape {wanted} for {num_streams} streams of {height}x{width} pixels, "
-                    f"but got {found_shape}",
+                    f"must be of shape {wanted[0]} for {num_streams} streams of {height}x{width} pixels, {wanted[1]} "
+                    f"on {wanted[2]}, but got {tuple(found_tensor.shape)}, {found_tensor.dtype} on {found_tensor.device}",
                     where=name,
                 )
-            if state[name].dtype != TYPES.get(entry.type, state[name].dtype):
-                raise StateError(f"must be of type {entry.type}, but got {state[name].dtype}", where=name)
+
+
+def _dtype(entry: StateEntry, weights: torch.dtype) -> torch.dtype:
+    """Type of an entry's tensor; sums have at least 32 bits."""
+    if entry.type == "int32":
+        return torch.int32
+    return weights if entry.type == "network" else torch.promote_types(weights, torch.float32)
+
+
+def _check_clips(clips_BCTHW: Tensor, *, dimensions: tuple[int, ...]) -> None:
+    shape = tuple(clips_BCTHW.shape)
+    if len(shape) not in dimensions or shape[1] != INPUT_CHANNELS or 0 in shape:
+        frames = f", or frames (B, {INPUT_CHANNELS}, H, W)" if 4 in dimensions else ""
+        raise UsageError(f"clips must be of shape (B, {INPUT_CHANNELS}, T, H, W){frames}, but got {shape}")
 
 
 class Parts(Protocol):
@@ -226,7 +251,9 @@ def run(
         timeline: Of a stream; without one, clips have neither past nor future.
         per_frame: Logits after every frame.
     """
-    timeline = timeline or Timeline.of(clips_BCTHW, parts.variant)
+    if timeline is None:
+        _check_clips(clips_BCTHW, dimensions=(5,))
+        timeline = Timeline.of(clips_BCTHW, parts.variant)
     x_NCHW = clips_BCTHW if clips_BCTHW.ndim == 4 else clips_BCTHW.transpose(1, 2).flatten(0, 1)
     x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)
     x_NCHW = parts.stem(x_NCHW, spec.stem_width, timeline, "stem", parts.variant.activation)

@@ -11,19 +11,16 @@ from made_nets import HARD, assert_close, randomise, reference_logits, same_aver
 from search_spaces.movinet import KERNELS
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec, parse_kernel
 from search_spaces.variant import Variant
+from supernet.convolve import average_pool, convolve, convolve_channels, same_padding
 from supernet.layers import (
     TRUNCATED_NORMAL_STD,
     Bottleneck,
     ConvNorm,
     Head,
     SqueezeExcitation,
-    average_pool,
-    convolve,
-    convolve_channels,
     gated,
     he_normal,
     leading,
-    same_padding,
 )
 from supernet.norm import activate
 from supernet.timeline import Timeline

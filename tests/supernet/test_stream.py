@@ -6,7 +6,7 @@ import torch
 from made_clips import noise
 from made_nets import TINY_SPEC, assert_close, randomise
 
-from search_spaces.errors import SpecError, StateError
+from search_spaces.errors import SpecError, StateError, UsageError
 from search_spaces.published import published
 from search_spaces.variant import VARIANTS, Variant
 from supernet.stream import Stream
@@ -52,7 +52,17 @@ def test_frames_of_another_size_are_refused_until_a_reset(net):
 
 def test_a_network_that_does_not_stream_is_refused():
     with pytest.raises(SpecError, match="variant: must be causal"):
-        Stream(VideoNet(TINY_SPEC, Variant(), num_classes=3)).push(torch.rand(3, 8, 8))
+        Stream(VideoNet(TINY_SPEC, Variant(), num_classes=3).eval()).push(torch.rand(3, 8, 8))
+
+
+def test_a_network_in_training_is_refused(net):
+    with pytest.raises(UsageError, match="must be in evaluation mode to stream"):
+        Stream(net.train())
+
+
+def test_a_batch_of_frames_is_refused(net):
+    with pytest.raises(UsageError, match=r"a frame must be of shape \(3, H, W\), but got \(1, 3, 8, 8\)"):
+        Stream(net).push(torch.zeros(1, 3, 8, 8))
 
 
 def resident_bytes():

@@ -12,7 +12,7 @@ from made_spaces import frame_wise, specs, variants
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from search_spaces.cost import cost
-from search_spaces.errors import SpecError, StateError
+from search_spaces.errors import SpecError, StateError, UsageError
 from search_spaces.published import NAMES, published, released_stream
 from search_spaces.stream_state import state_entries
 from search_spaces.variant import VARIANTS, Variant
@@ -232,7 +232,8 @@ def test_a_stream_in_any_pieces_is_the_clip(spec, variant, shift, data):
 def test_a_published_stream_is_the_clip(name, form, height, width):
     variant = VARIANTS["paper-stream"] if form == "paper" else released_stream(name)
     net = settled(made(published(name), variant), height=height, width=width)
-    assert_stream_is_clip(net, noise(1, num_frames=7, height=height, width=width), [1, 1, 3, 2])
+    for lengths in ([1] * 7, [1, 1, 3, 2]):
+        assert_stream_is_clip(net, noise(1, num_frames=7, height=height, width=width), lengths)
 
 
 @pytest.mark.parametrize("variant", [*STREAMING, BASE])
@@ -303,7 +304,7 @@ def test_a_step_leaves_its_state_as_it_was_and_remembers_nothing():
         (lambda state: state.update(extra=torch.zeros(1)), "extra: .* got an unknown one"),
         (
             lambda state: state.update({"frame_count": torch.zeros(3, dtype=torch.int32)}),
-            r"frame_count: must be of shape \(2,\) for 2 streams of 12x10 pixels, but got \(3,\)",
+            r"frame_count: must be of shape \(2,\) for 2 streams of 12x10 pixels, torch.int32 on cpu, but got \(3,\)",
         ),
         (
             lambda state: state.update({"block2.layer1.stream_buffer": torch.zeros(2, 2, 6, 6, 16)}),
@@ -311,8 +312,20 @@ def test_a_step_leaves_its_state_as_it_was_and_remembers_nothing():
         ),
         (
             lambda state: state.update({"head.pool": state["head.pool"].half()}),
-            "head.pool: must be of type float32, but got torch.float16",
+            r"head.pool: must be .* torch.float32 on cpu, but got \(2, 24\), torch.float16 on cpu",
         ),
+        (
+            lambda state: state.update(
+                {"block2.layer1.stream_buffer": state["block2.layer1.stream_buffer"].to(torch.int32)}
+            ),
+            r"block2.layer1.stream_buffer: must be .* torch.float32 on cpu, but got .* torch.int32 on cpu",
+        ),
+        (
+            lambda state: state.update({"head.pool": state["head.pool"].to("meta")}),
+            r"head.pool: must be .* on cpu, but got \(2, 24\), torch.float32 on meta",
+        ),
+        (lambda state: state.update({"head.pool": None}), "head.pool: a state must have .* is missing"),
+        (lambda state: (state.pop("head.pool"), state.pop("block2.layer1.pool")), r"^block2.layer1.pool: "),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_by_its_entry(damage, message):
@@ -343,18 +356,42 @@ def test_a_temporal_shift_beside_a_temporal_kernel_is_refused():
 def test_means_of_a_long_stream_stay_right_in_16_bit(dtype):
     """movinet.md, fact 10: a sum of 5,000 times 0.37 in bfloat16 stops at 128."""
     net = made(variant=STREAMING[0]).to(dtype).eval()
-    frame_BCTHW = torch.full((1, 3, 50, 8, 8), 0.37, dtype=dtype)
+    frame_BCHW = torch.full((1, 3, 8, 8), 0.37, dtype=dtype)
     state = net.init_state(1, 8, 8)
     assert state["head.pool"].dtype == torch.float32
     assert state["block2.layer1.stream_buffer"].dtype == dtype
+    sums = []
     with torch.no_grad():
-        _, state = net.step(frame_BCTHW, state)
-        early = state["block2.layer1.pool"] / 50
-        for _ in range(99):
-            _, state = net.step(frame_BCTHW, state)
+        for _ in range(5000):
+            _, state = net.step(frame_BCHW, state)
+            sums.append(state["block2.layer1.pool"].double())
     assert int(state["frame_count"]) == 5000
-    # the buffers settle within the first frames, so the mean of 5,000 is nearly that of 50
-    assert_close(state["block2.layer1.pool"] / 5000, early, tolerance=0.05)
+    settled_C = sums[9] - sums[8]  # after the buffers are full, every frame adds the same
+    assert_close(sums[-1], sums[9] + 4990 * settled_C, tolerance=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 4, 8, 8), (2, 4, 4, 8, 8), (3, 4, 8, 8), (2, 3, 0, 8, 8), (1, 2, 3, 4, 8, 8)])
+def test_clips_of_another_shape_are_refused(shape):
+    net = made().eval()
+    message = rf"clips must be of shape \(B, 3, T, H, W\), but got \({', '.join(map(str, shape))}\)"
+    with pytest.raises(UsageError, match=message):
+        net(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (3, 8, 8), (1, 3, 0, 8, 8)])
+def test_frames_of_another_shape_are_refused(shape):
+    net = made(variant=STREAMING[0]).eval()
+    with pytest.raises(UsageError, match=r"clips must be of shape .*, or frames \(B, 3, H, W\), but got"):
+        net.step(torch.zeros(shape), net.init_state(1, 8, 8))
+
+
+def test_gradients_flow_through_the_state():
+    net = made(variant=STREAMING[0])
+    clips_BCTHW = noise(1, num_frames=4, height=8, width=8).requires_grad_()
+    _, state = net.step(clips_BCTHW[:, :, :2], net.init_state(1, 8, 8))
+    logits_BK, _ = net.step(clips_BCTHW[:, :, 2:], state)
+    (gradient,) = torch.autograd.grad(logits_BK.sum(), clips_BCTHW)
+    assert gradient[:, :, :2].any()
 
 
 @pytest.mark.parametrize("switches", [{"pool_window": 4}, {"pool_decay": 0.5}])
