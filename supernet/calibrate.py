@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from supernet.inputs import network_input
 from supernet.layers import BATCH_NORM_MOMENTUM, ConvNorm
@@ -23,3 +23,19 @@ def calibrate(net: nn.Module, batches: Iterable[ClipBatch], *, device: torch.dev
     for layer in layers:
         layer.momentum = BATCH_NORM_MOMENTUM
     net.train(was_training)
+
+
+@torch.no_grad()
+def settle(net: nn.Module, clips_BCTHW: Tensor) -> None:
+    """Give a network the running statistics of these clips, and leave it in evaluation mode.
+
+    Of use for networks with drawn weights: with statistics that are not those of their activations, deep ones multiply
+    every rounding error by thousands.
+    """
+    layers = [layer for layer in net.modules() if isinstance(layer, ConvNorm)]
+    for layer in layers:
+        layer.momentum = 1.0
+    net.train()(clips_BCTHW)
+    for layer in layers:
+        layer.momentum = BATCH_NORM_MOMENTUM
+    net.eval()

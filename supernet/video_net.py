@@ -130,13 +130,13 @@ class VideoNet(nn.Module):
                 found = "is missing" if name in entries else "got an unknown one"
                 raise StateError(f"a state must have exactly the entries of its network, but {found}", where=name)
         for name, entry in entries.items():
-            found_tensor = state[name]
+            given = state[name]
             wanted: tuple[object, object, object]
             wanted = (num_streams, *entry.shape), _dtype(entry, like.dtype), like.device
-            if wanted != (tuple(found_tensor.shape), found_tensor.dtype, found_tensor.device):
+            if wanted != (tuple(given.shape), given.dtype, given.device):
                 raise StateError(
                     f"must be of shape {wanted[0]} for {num_streams} streams of {height}x{width} pixels, {wanted[1]} "
-                    f"on {wanted[2]}, but got {tuple(found_tensor.shape)}, {found_tensor.dtype} on {found_tensor.device}",
+                    f"on {wanted[2]}, but got {tuple(given.shape)}, {given.dtype} on {given.device}",
                     where=name,
                 )
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
 from search_spaces.variant import Variant
-from supernet.layers import ConvNorm
+from supernet.calibrate import settle
 from supernet.video_net import VideoNet
 
 HARD = Variant(activation="hard_swish", gate="hard_sigmoid")
@@ -46,18 +46,10 @@ def randomise(net: nn.Module, *, seed: int = 0) -> None:
             tensor.normal_(0.0, 0.3, generator=generator)
 
 
-@torch.no_grad()
 def settled(net: VideoNet, *, height: int, width: int) -> VideoNet:
-    """The network in evaluation, with running statistics as its activations are on frames of this size.
-
-    Deep networks with drawn ones multiply every rounding error by thousands, and so does the function they stand for.
-    """
-    for module in net.modules():
-        if isinstance(module, ConvNorm):
-            module.momentum = 1.0
-    clips_BCTHW = torch.rand(2, 3, 12, height, width, generator=torch.Generator().manual_seed(1))
-    net.train()(clips_BCTHW)
-    return net.eval()
+    """The network in evaluation, with running statistics as its activations are on frames of this size."""
+    settle(net, torch.rand(2, 3, 12, height, width, generator=torch.Generator().manual_seed(1)))
+    return net
 
 
 def assert_close(found: Tensor, wanted: Tensor, *, tolerance: float = 1e-5) -> None:
