@@ -82,11 +82,11 @@ def run(options: Options) -> int:
 @torch.inference_mode()
 def _differences(name: str, variant: str, options: Options) -> dict[str, float]:
     spec = find_spec(name).arch
-    net = VideoNet(spec, find_variant(variant, arch=spec), num_classes=NUM_CLASSES, rezero=1.0)
-    shape = (3, options.frames, options.height, options.width)
+    net = VideoNet(spec, find_variant(variant, arch=spec), num_classes=NUM_CLASSES, rezero=0.5)
     generator = torch.Generator().manual_seed(0)
-    settle(net, torch.rand(2, *shape, generator=generator))
-    clips_BCTHW = torch.rand(1, *shape, generator=generator)
+    size = options.height, options.width
+    settle(net, torch.rand(2, 3, options.frames + 3, *size, generator=generator))
+    clips_BCTHW = torch.rand(1, 3, options.frames, *size, generator=generator)
     wanted_BK = net(clips_BCTHW)
     found = {"same": _worst(net, clips_BCTHW, wanted_BK)}
     if net.variant.conv == "3d_2plus1d":
