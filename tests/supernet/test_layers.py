@@ -192,14 +192,14 @@ def test_activations_by_hand(activation, at_minus_4, at_1):
 @pytest.mark.parametrize(
     ("gate", "wanted"),
     [
-        ("sigmoid", [1 / (1 + math.exp(4)), 0.5, 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2.8))]),
-        ("hard_sigmoid", [0.0, 0.5, 4 / 6, 5.8 / 6]),
-        ("legacy_hard_sigmoid", [0.0, 0.5, 0.7, 1.0]),
+        ("sigmoid", [1 / (1 + math.exp(-x)) for x in (-4.0, -2.75, 0.0, 1.0, 2.0, 2.8)]),
+        ("hard_sigmoid", [0.0, 0.25 / 6, 0.5, 4 / 6, 5 / 6, 5.8 / 6]),
+        ("legacy_hard_sigmoid", [0.0, 0.0, 0.5, 0.7, 0.9, 1.0]),
     ],
 )
 def test_gates_by_hand(gate, wanted):
-    found = gated(torch.tensor([-4.0, 0.0, 1.0, 2.8], dtype=torch.float64), gate).tolist()
-    assert found == pytest.approx(wanted, abs=1e-12 if gate != "legacy_hard_sigmoid" else 0.07)
+    found = gated(torch.tensor([-4.0, -2.75, 0.0, 1.0, 2.0, 2.8], dtype=torch.float64), gate).tolist()
+    assert found == pytest.approx(wanted, rel=0.0, abs=1e-12)
 
 
 def test_std_of_the_cut_normal():
@@ -226,6 +226,16 @@ def test_convolutions_start_with_the_fan_in_of_a_grouped_3d_convolution(kernel, 
     conv = ConvNorm(1000, 1000, kernel, depthwise=depthwise, variant=BASE, running=False, generator=generator())
     assert conv.weight.shape == (1000, 1 if depthwise else 1000, *kernel)
     assert float(conv.weight.detach().std()) == pytest.approx(math.sqrt(2 / fan_in), rel=0.02)
+
+
+@pytest.mark.parametrize(("se", "num_pools"), [("3d", 1), ("2plus3d", 2)])
+def test_squeeze_excitation_starts_with_the_fan_in_of_all_its_pools(se, num_pools):
+    squeeze = SqueezeExcitation(1000, Variant(se=se), generator=generator())
+    hidden = squeeze.reduce_bias.numel()
+    assert squeeze.reduce_weight.shape == (hidden, num_pools, 1000)
+    reduce_std, expand_std = (float(w.detach().std()) for w in (squeeze.reduce_weight, squeeze.expand_weight))
+    assert reduce_std == pytest.approx(math.sqrt(2 / (1000 * num_pools)), rel=0.02)
+    assert expand_std == pytest.approx(math.sqrt(2 / hidden), rel=0.02)
 
 
 def test_norm_is_that_of_the_batch_and_running_statistics_follow():
