@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from made_clips import noise
-from made_nets import HARD, assert_close, randomise, reference_logits, same_average_pool, same_conv
+from made_nets import HARD, TINY_SPEC, assert_close, randomise, reference_logits, same_average_pool, same_conv
 
 from search_spaces.movinet import KERNELS
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec, parse_kernel
-from search_spaces.variant import Variant
+from search_spaces.variant import VARIANTS, Variant
 from supernet.layers import (
     TRUNCATED_NORMAL_STD,
     Bottleneck,
@@ -27,6 +27,7 @@ from supernet.layers import (
 )
 from supernet.norm import activate
 from supernet.timeline import Timeline
+from supernet.video_net import VideoNet
 
 BASE = Variant()
 CAUSAL = Variant(causal=True, se="none")
@@ -420,3 +421,29 @@ def test_the_head_pools_over_time_and_space():
     assert head_logits(head, x_BCTHW).shape == (2, 5)
     torch.testing.assert_close(head_logits(head, x_BCTHW), head_logits(head, turned_BCTHW))
     assert not torch.allclose(head_logits(head, x_BCTHW), head_logits(head, x_BCTHW * 1.5 - x_BCTHW.square()))
+
+
+@pytest.mark.parametrize("variant", [BASE, VARIANTS["released-stream"]], ids=["base", "released-stream"])
+def test_a_network_in_bfloat16_answers_in_fp32(variant):
+    net = VideoNet(TINY_SPEC, variant, num_classes=3).bfloat16().eval()
+    with torch.no_grad():
+        assert net(noise(2, num_frames=3, height=24, width=24).bfloat16()).dtype == torch.float32
+
+
+def test_a_network_in_bfloat16_pools_in_fp32():
+    """Over pixels and frames, in squeeze-and-excitation and in the head (movinet.md, fact 10)."""
+    net = VideoNet(TINY_SPEC, VARIANTS["released-stream"], num_classes=3)
+    randomise(net)
+    net, pooled = net.bfloat16().eval(), {}
+    layers = {"block2.layer1.pool": net.blocks[0][0].depthwise["3x3x3"], "head.pool": net.head.conv}
+    for name, module in layers.items():
+        module.register_forward_hook(lambda *call, name=name: pooled.update({name: call[2].detach()}))
+    with torch.no_grad():
+        clips_BCTHW = noise(2, num_frames=5, height=48, width=48).bfloat16()
+        _, state = net.step(clips_BCTHW, net.init_state(2, 48, 48))
+    assert pooled.keys() == layers.keys()
+    for name, x_NCHW in pooled.items():
+        assert x_NCHW.dtype == torch.bfloat16
+        assert state[name].dtype == torch.float32
+        sums_BC = x_NCHW.double().mean(dim=(2, 3)).unflatten(0, (2, 5)).sum(dim=1)
+        assert_close(state[name].double(), sums_BC, tolerance=1e-6)
