@@ -43,9 +43,11 @@ def norm_activate(
         eps: Added to the variance.
         activation: Or None.
     """
+    weight, bias = weight.contiguous(), bias.contiguous()  # torch's own kernel too takes them to be so
     differentiable = torch.is_grad_enabled() and (x_NCHW.requires_grad or weight.requires_grad or bias.requires_grad)
     fast = native.usable(x_NCHW, weight, bias) and x_NCHW.is_contiguous(memory_format=torch.channels_last)
-    if not fast or (differentiable and not batch_statistics):
+    single = x_NCHW.numel() <= x_NCHW.shape[1]  # of one number there is no variance, and torch says so
+    if not fast or (single if batch_statistics else differentiable):
         normed_NCHW = F.batch_norm(
             x_NCHW, running_mean, running_var, weight, bias, training=batch_statistics, momentum=momentum, eps=eps
         )

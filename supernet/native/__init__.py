@@ -12,6 +12,8 @@ from search_spaces.variant import Activation
 from supernet.native.build import library
 
 CODES: dict[Activation | None, int] = {None: 0, "swish": 1, "hard_swish": 2}
+MAX_TAPS = 15
+"""As in `kernels.cpp`."""
 Shape = Any
 """Of a convolution, as `shape_of` makes it."""
 
@@ -29,6 +31,7 @@ def shape_of(
     input_BTHWC: Sequence[int], output_THW: Sequence[int], kernel: Sequence[int], stride: int, padding: Sequence[int]
 ) -> Shape:
     """The sizes of a convolution; padding is that in front."""
+    assert max(kernel) <= MAX_TAPS, "kernels of a network are at most 15 wide, and so is a table of the kernels here"
     return (ctypes.c_int64 * 15)(*input_BTHWC, *output_THW, *kernel, stride, *padding)
 
 

@@ -31,7 +31,7 @@ def library() -> ctypes.CDLL | None:
         return None
     try:
         return ctypes.CDLL(str(_built(compiler)))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         _log.warning("without kernels of its own, movinas is slower: %s could not build them: %s", compiler, error)
         return None
 

@@ -1,6 +1,11 @@
 """`movinas bench memory`: peak memory grows with a clip, not with a stream."""
 
+import os
+
+import torch
 from program import call, call_json
+
+from launch.bench import memory
 
 
 def test_a_stream_needs_the_same_for_any_number_of_frames(capsys):
@@ -21,3 +26,33 @@ def test_a_measurement_that_breaks_off_is_an_error(capsys):
     code, _, err = call(capsys, "bench", "memory", "missing.json", "--frames=[1]", "--modes=[stream]")
     assert code == 2
     assert "missing.json: " in err
+
+
+def dies(*_):
+    os._exit(9)
+
+
+def test_a_measurement_that_is_killed_is_an_error(capsys, monkeypatch):
+    monkeypatch.setattr(memory, "_probe", dies)
+    code, _, err = call(capsys, "bench", "memory", "published:A0", "--frames=[3]", "--modes=[stream]")
+    assert code == 2
+    assert "that of published:A0 as stream with 3 frames did not; enough memory?" in err
+
+
+class Answers:
+    """Stands for a connection."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, answer):
+        self.sent.append(answer)
+
+
+def test_what_was_needed_before_does_not_count():
+    earlier = b"x" * (1 << 30)
+    del earlier
+    answers = Answers()
+    memory._probe(answers, "published:A0", "stream", 1, memory.Options(threads=torch.get_num_threads()))
+    (peak,) = answers.sent
+    assert 1 << 20 < peak < 1 << 29

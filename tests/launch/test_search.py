@@ -1,5 +1,12 @@
 """`movinas search`: what a run leaves."""
 
+import json
+from dataclasses import asdict
+
+from program import SEARCH, TARGET, call_json
+
+from search_spaces.variant import VARIANTS
+
 
 def test_search_leaves_the_files_of_a_run(search_run):
     names = {path.name for path in search_run.iterdir()}
@@ -12,3 +19,17 @@ def test_search_leaves_the_files_of_a_run(search_run):
         "report.html",
         "env.json",
     } <= names
+
+
+def test_what_a_search_for_a_stream_finds_streams(capsys, motion_manifest, tmp_path):
+    short = [*SEARCH, "--search.steps=2", "--search.selection.num_policy=1", "--search.selection.num_random=1"]
+    options = [f"--data={motion_manifest}", f"--out={tmp_path / 'search'}", "--variant=released-stream"]
+    call_json(capsys, "search", "--space=nano", f"--target={TARGET}", *options, *short)
+    (spec,) = (tmp_path / "search" / "specs").iterdir()
+    assert json.loads(spec.read_text())["variant"] == asdict(VARIANTS["released-stream"])
+    recipe = ["--recipe.epochs=1", "--recipe.batch_size=16", "--recipe.test_frames=4", "--threads=1", "--workers=0"]
+    call_json(capsys, "retrain", spec, f"--data={motion_manifest}", f"--out={tmp_path / 'run'}", *recipe)
+    report = call_json(
+        capsys, "evaluate", tmp_path / "run", "--data", motion_manifest, "--stream", "--threads=1", "--workers=0"
+    )
+    assert report["stream"]

@@ -17,6 +17,7 @@ from program import call, call_json
 from launch.stream import Pace
 from retrain.frame_by_frame import StreamAnswer
 from retrain.model_file import load_model
+from supernet.video_net import VideoNet
 from video.decode import decode_all
 from video.sampling import View, crop_at, crop_clip
 
@@ -154,9 +155,19 @@ def test_an_interrupt_ends_a_silent_camera_at_once(stream_run, video, tmp_path):
     assert "resume" not in err
 
 
-def test_evaluate_stepping(capsys, stream_run, motion_manifest):
+def test_evaluate_stepping(capsys, stream_run, motion_manifest, monkeypatch):
+    lengths, step = [], VideoNet.step
+
+    def spied(net, clips_BCTHW, state, **options):
+        lengths.append(clips_BCTHW.shape[2])
+        return step(net, clips_BCTHW, state, **options)
+
+    monkeypatch.setattr(VideoNet, "step", spied)
     arguments = ("evaluate", stream_run, "--data", motion_manifest, "--views=2x1", "--threads=1")
-    stepped, whole = call_json(capsys, *arguments, "--stream"), call_json(capsys, *arguments)
+    stepped, seen = call_json(capsys, *arguments, "--stream"), list(lengths)
+    whole = call_json(capsys, *arguments)
+    num_batches = -(-2 * stepped["num_videos"] // 32)
+    assert lengths == seen == [1] * 6 * num_batches
     assert json.loads((stream_run / "test.json").read_text()) == whole
     assert (stepped.pop("stream"), whole.pop("stream")) == (True, False)
     assert stepped == whole

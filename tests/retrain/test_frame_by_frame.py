@@ -51,6 +51,29 @@ def test_stepping_through_a_clip_gives_the_answer_of_the_clip(name):
     assert whole_BK.std(dim=0).min() > 1e-3 * whole_BK.abs().max()  # else any answer would do
 
 
+class Spy(VideoNet):
+    """Writes down the shape of everything it is given, and in which way."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.seen = []
+
+    def forward(self, clips_BCTHW):
+        self.seen.append(("clip", tuple(clips_BCTHW.shape)))
+        return super().forward(clips_BCTHW)
+
+    def step(self, clips_BCTHW, state, **options):
+        self.seen.append(("step", tuple(clips_BCTHW.shape)))
+        return super().step(clips_BCTHW, state, **options)
+
+
+def test_one_frame_is_seen_at_a_time():
+    net = Spy(TINY_SPEC, VARIANTS["released-stream"], num_classes=3).eval()
+    with torch.no_grad():
+        FrameByFrame(net)(noise(2, num_frames=5, height=12, width=16))
+    assert net.seen == [("step", (2, 3, 1, 12, 16))] * 5
+
+
 def test_an_evaluation_may_step():
     net = made_net()
     batches = [batch_of(number, size=4, num_frames=5, seed=2) for number in range(3)]

@@ -18,20 +18,70 @@ def test_every_switch_has_a_default_so_that_older_files_keep_their_fingerprint()
     assert all(entry.default is not dataclasses.MISSING for entry in dataclasses.fields(Variant))
 
 
+# movinet.md 1.9: the YAML files of `base`, section 3.2 and appendix A of the paper, the released streams
+PRESETS = {
+    "base": {
+        "conv": "3d",
+        "causal": False,
+        "temporal_shift": False,
+        "se": "3d",
+        "se_pool": "global",
+        "positional_encoding": False,
+        "pool_window": None,
+        "pool_decay": None,
+        "activation": "swish",
+        "gate": "sigmoid",
+        "head_activation": "swish",
+    },
+    "paper-stream": {
+        "conv": "3d",
+        "causal": True,
+        "temporal_shift": False,
+        "se": "3d",
+        "se_pool": "cumulative",
+        "positional_encoding": True,
+        "pool_window": None,
+        "pool_decay": None,
+        "activation": "hard_swish",
+        "gate": "hard_sigmoid",
+        "head_activation": "hard_swish",
+    },
+    "released-stream": {
+        "conv": "3d_2plus1d",
+        "causal": True,
+        "temporal_shift": False,
+        "se": "2plus3d",
+        "se_pool": "cumulative",
+        "positional_encoding": False,
+        "pool_window": None,
+        "pool_decay": None,
+        "activation": "hard_swish",
+        "gate": "hard_sigmoid",
+        "head_activation": "swish",
+    },
+}
+
+
 def test_presets_are_those_of_the_paper_and_of_the_released_code():
-    paper, released = VARIANTS["paper-stream"], VARIANTS["released-stream"]
-    # paper 3.2 and appendix; movinet.md 0.5 and 1.9
-    assert (paper.conv, paper.se, paper.se_pool, paper.positional_encoding) == ("3d", "3d", "cumulative", True)
-    assert (released.conv, released.se, released.positional_encoding) == ("3d_2plus1d", "2plus3d", False)
-    assert [preset.streams for preset in (VARIANTS["base"], paper, released)] == [False, True, True]
-    assert {preset.activation for preset in (paper, released)} == {"hard_swish"}
+    assert {name: dataclasses.asdict(variant) for name, variant in VARIANTS.items()} == PRESETS
+    assert [VARIANTS[name].streams for name in PRESETS] == [False, True, True]
 
 
-def test_released_streams_differ_by_size_as_their_configurations_do():
-    # movinet.md 1.4 and the table of 4
-    encoded = [name for name in ("A0", "A1", "A2", "A3", "A4", "A5") if released_stream(name).positional_encoding]
-    assert encoded == ["A3", "A4", "A5"]
-    assert [released_stream(name).head_activation for name in ("A0", "A1", "A2")] == ["swish", "hard_swish", "swish"]
+# movinet.md 1.4 and the table of 4
+@pytest.mark.parametrize(
+    ("name", "positional_encoding", "head_activation"),
+    [
+        ("A0", False, "swish"),
+        ("A1", False, "hard_swish"),
+        ("A2", False, "swish"),
+        ("A3", True, "swish"),
+        ("A4", True, "hard_swish"),
+        ("A5", True, "swish"),
+    ],
+)
+def test_released_streams_differ_by_size_as_their_configurations_do(name, positional_encoding, head_activation):
+    changed = {"positional_encoding": positional_encoding, "head_activation": head_activation}
+    assert dataclasses.asdict(released_stream(name)) == PRESETS["released-stream"] | changed
 
 
 @pytest.mark.parametrize(

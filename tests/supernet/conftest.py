@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from supernet import native
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "contracts"))
 pytest.register_assert_rewrite("evaluator_contract")
 
@@ -16,3 +18,13 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["native", "torch"])
+def way(request, monkeypatch):
+    """Our kernels, or torch's operators alone."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "library", lambda: None)
+    elif native.library() is None:
+        pytest.skip("no compiler here")
+    return request.param

@@ -3,6 +3,7 @@
 The second network is in plain layout, pads explicitly and slices tensors by name; it shares no code with `supernet`.
 """
 
+import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -11,11 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
-from search_spaces.variant import Variant
+from search_spaces.variant import VARIANTS, Variant
 from supernet.calibrate import settle
 from supernet.video_net import VideoNet
 
 HARD = Variant(activation="hard_swish", gate="hard_sigmoid")
+
+STREAMS = {
+    "released-stream": VARIANTS["released-stream"],
+    "paper-stream": VARIANTS["paper-stream"],
+    "encoded": dataclasses.replace(VARIANTS["released-stream"], positional_encoding=True),
+    "2plus1d": dataclasses.replace(VARIANTS["released-stream"], conv="2plus1d"),
+}
+"""Variants that stream, and differ in what they are made of."""
 
 TINY_SPEC = ArchSpec(
     clip=ClipGeometry(num_frames=4, resolution=12, rate_fps=4.0),

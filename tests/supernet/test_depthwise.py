@@ -11,18 +11,7 @@ from made_nets import assert_close
 
 from search_spaces.movinet import KERNELS
 from search_spaces.spec import parse_kernel
-from supernet import native
 from supernet.depthwise import depthwise_conv
-
-
-@pytest.fixture(params=["native", "torch"])
-def way(request, monkeypatch):
-    """Our kernels, or torch's operators alone."""
-    if request.param == "torch":
-        monkeypatch.setattr(native, "library", lambda: None)
-    elif native.library() is None:
-        pytest.skip("no compiler here")
-    return request.param
 
 
 def by_definition(x_BTHWC, weight, *, stride, padding):

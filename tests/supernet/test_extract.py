@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import torch
 from made_clips import batch_of, noise
-from made_nets import HARD, randomise
+from made_nets import HARD, STREAMS, assert_close, randomise
 
 from search_spaces.movinet import A2, NANO
 from search_spaces.variant import Variant
@@ -38,6 +39,25 @@ def assert_equal_bit_for_bit(supernet, specs, clips_BCTHW):
 def test_a_network_taken_out_equals_the_shared_one():
     """50 random networks of nano, at its own clips."""
     assert_equal_bit_for_bit(made(NANO), random_specs(NANO, 50), noise(2, num_frames=8, height=48, width=48))
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_network_that_streams_equals_the_shared_one_too(name):
+    assert_equal_bit_for_bit(
+        made(NANO, STREAMS[name]), random_specs(NANO, 6, seed=2), noise(2, num_frames=6, height=32, width=24)
+    )
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_network_of_a_space_that_streams_can_be_stepped(name):
+    net = extract(made(NANO, STREAMS[name]), random_specs(NANO, 1)[0])
+    assert net.variant == STREAMS[name]
+    clips_BCTHW = noise(2, num_frames=6, height=32, width=24)
+    state = net.eval().init_state(2, 32, 24)
+    with torch.no_grad():
+        for frames_BCTHW in clips_BCTHW.split((1, 2, 3), dim=2):
+            stepped_BK, state = net.step(frames_BCTHW, state)
+        assert_close(stepped_BK, net(clips_BCTHW), tolerance=1e-4)
 
 
 def test_two_threads_compute_equal_numbers_too():

@@ -6,11 +6,11 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from made_clips import noise
-from made_nets import HARD, assert_close, randomise, reference_logits, same_average_pool, same_conv
+from made_nets import HARD, TINY_SPEC, assert_close, randomise, reference_logits, same_average_pool, same_conv
 
 from search_spaces.movinet import KERNELS
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec, parse_kernel
-from search_spaces.variant import Variant
+from search_spaces.variant import VARIANTS, Variant
 from supernet.convolve import average_pool, convolve, convolve_channels, same_padding
 from supernet.layers import (
     TRUNCATED_NORMAL_STD,
@@ -24,6 +24,7 @@ from supernet.layers import (
 )
 from supernet.norm import activate
 from supernet.timeline import Timeline
+from supernet.video_net import VideoNet
 
 BASE = Variant()
 CAUSAL = Variant(causal=True, se="none")
@@ -189,14 +190,14 @@ def test_activations_by_hand(activation, at_minus_4, at_1):
 @pytest.mark.parametrize(
     ("gate", "wanted"),
     [
-        ("sigmoid", [1 / (1 + math.exp(4)), 0.5, 1 / (1 + math.exp(-1)), 1 / (1 + math.exp(-2.8))]),
-        ("hard_sigmoid", [0.0, 0.5, 4 / 6, 5.8 / 6]),
-        ("legacy_hard_sigmoid", [0.0, 0.5, 0.7, 1.0]),
+        ("sigmoid", [1 / (1 + math.exp(-x)) for x in (-4.0, -2.75, 0.0, 1.0, 2.0, 2.8)]),
+        ("hard_sigmoid", [0.0, 0.25 / 6, 0.5, 4 / 6, 5 / 6, 5.8 / 6]),
+        ("legacy_hard_sigmoid", [0.0, 0.0, 0.5, 0.7, 0.9, 1.0]),
     ],
 )
 def test_gates_by_hand(gate, wanted):
-    found = gated(torch.tensor([-4.0, 0.0, 1.0, 2.8], dtype=torch.float64), gate).tolist()
-    assert found == pytest.approx(wanted, abs=1e-12 if gate != "legacy_hard_sigmoid" else 0.07)
+    found = gated(torch.tensor([-4.0, -2.75, 0.0, 1.0, 2.0, 2.8], dtype=torch.float64), gate).tolist()
+    assert found == pytest.approx(wanted, rel=0.0, abs=1e-12)
 
 
 def test_std_of_the_cut_normal():
@@ -223,6 +224,16 @@ def test_convolutions_start_with_the_fan_in_of_a_grouped_3d_convolution(kernel, 
     conv = ConvNorm(1000, 1000, kernel, depthwise=depthwise, variant=BASE, running=False, generator=generator())
     assert conv.weight.shape == (1000, 1 if depthwise else 1000, *kernel)
     assert float(conv.weight.detach().std()) == pytest.approx(math.sqrt(2 / fan_in), rel=0.02)
+
+
+@pytest.mark.parametrize(("se", "num_pools"), [("3d", 1), ("2plus3d", 2)])
+def test_squeeze_excitation_starts_with_the_fan_in_of_all_its_pools(se, num_pools):
+    squeeze = SqueezeExcitation(1000, Variant(se=se), generator=generator())
+    hidden = squeeze.reduce_bias.numel()
+    assert squeeze.reduce_weight.shape == (hidden, num_pools, 1000)
+    reduce_std, expand_std = (float(w.detach().std()) for w in (squeeze.reduce_weight, squeeze.expand_weight))
+    assert reduce_std == pytest.approx(math.sqrt(2 / (1000 * num_pools)), rel=0.02)
+    assert expand_std == pytest.approx(math.sqrt(2 / hidden), rel=0.02)
 
 
 def test_norm_is_that_of_the_batch_and_running_statistics_follow():
@@ -407,3 +418,29 @@ def test_the_head_pools_over_time_and_space():
     assert head_logits(head, x_BCTHW).shape == (2, 5)
     torch.testing.assert_close(head_logits(head, x_BCTHW), head_logits(head, turned_BCTHW))
     assert not torch.allclose(head_logits(head, x_BCTHW), head_logits(head, x_BCTHW * 1.5 - x_BCTHW.square()))
+
+
+@pytest.mark.parametrize("variant", [BASE, VARIANTS["released-stream"]], ids=["base", "released-stream"])
+def test_a_network_in_bfloat16_answers_in_fp32(variant):
+    net = VideoNet(TINY_SPEC, variant, num_classes=3).bfloat16().eval()
+    with torch.no_grad():
+        assert net(noise(2, num_frames=3, height=24, width=24).bfloat16()).dtype == torch.float32
+
+
+def test_a_network_in_bfloat16_pools_in_fp32():
+    """Over pixels and frames, in squeeze-and-excitation and in the head (movinet.md, fact 10)."""
+    net = VideoNet(TINY_SPEC, VARIANTS["released-stream"], num_classes=3)
+    randomise(net)
+    net, pooled = net.bfloat16().eval(), {}
+    layers = {"block2.layer1.pool": net.blocks[0][0].depthwise["3x3x3"], "head.pool": net.head.conv}
+    for name, module in layers.items():
+        module.register_forward_hook(lambda *call, name=name: pooled.update({name: call[2].detach()}))
+    with torch.no_grad():
+        clips_BCTHW = noise(2, num_frames=5, height=48, width=48).bfloat16()
+        _, state = net.step(clips_BCTHW, net.init_state(2, 48, 48))
+    assert pooled.keys() == layers.keys()
+    for name, x_NCHW in pooled.items():
+        assert x_NCHW.dtype == torch.bfloat16
+        assert state[name].dtype == torch.float32
+        sums_BC = x_NCHW.double().mean(dim=(2, 3)).unflatten(0, (2, 5)).sum(dim=1)
+        assert_close(state[name].double(), sums_BC, tolerance=1e-6)

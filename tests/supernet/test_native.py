@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,6 +40,23 @@ def test_a_compiler_that_fails_is_no_error_but_is_said(tmp_path):
     found, said = answers(CXX=str(compiler), XDG_CACHE_HOME=str(tmp_path))
     assert found == ["False", "False"]
     assert "movinas is slower" in said
+
+
+def test_without_a_home_there_is_no_place_to_build(monkeypatch, caplog):
+    def homeless():
+        raise RuntimeError("no home")
+
+    if native.library() is None:
+        pytest.skip("no compiler here")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert build.library.__wrapped__() is None
+    assert "could not build them: no home" in caplog.text
+
+
+def test_a_kernel_beyond_what_a_spec_allows_is_not_run():
+    with pytest.raises(AssertionError, match="at most 15 wide"):
+        native.shape_of((1, 1, 1, 40, 8), (1, 1, 40), (1, 1, 17), 1, (0, 0, 8))
 
 
 @pytest.mark.skipif(native.library() is None, reason="no compiler here")

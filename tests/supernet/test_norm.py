@@ -1,21 +1,13 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
 from made_nets import assert_close
 
-from supernet import native
 from supernet.norm import activate, norm_activate
 
 ACTIVATIONS = [None, "swish", "hard_swish"]
-
-
-@pytest.fixture(params=["native", "torch"])
-def way(request, monkeypatch):
-    """Our kernels, or torch's operators alone."""
-    if request.param == "torch":
-        monkeypatch.setattr(native, "library", lambda: None)
-    elif native.library() is None:
-        pytest.skip("no compiler here")
 
 
 def drawn(channels, *, size=(6, 5, 7), seed=0):
@@ -37,7 +29,9 @@ def in_fp64(x_NCHW, weight, bias, mean, var, *, training, activation):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("channels", [1, 8, 24, 29])
 @pytest.mark.parametrize("training", [True, False])
-def test_values_gradients_and_running_statistics(way, activation, channels, training):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_values_gradients_and_running_statistics(way, activation, channels, training, threads):
+    torch.set_num_threads(threads)
     tensors = drawn(channels)
     results = []
     for dtype in (torch.float32, torch.float64):
@@ -111,3 +105,39 @@ def test_large_and_small_numbers_are_activated_and_none_stays_none(way, activati
             activation=activation,
         )
     torch.testing.assert_close(found.flatten(), activate(x, activation), rtol=1e-5, atol=1e-7, equal_nan=True)
+
+
+def batch_normed(x_NCHW, weight, bias):
+    return norm_activate(
+        x_NCHW, None, None, weight, bias, batch_statistics=True, momentum=0.1, eps=1e-3, activation="swish"
+    )
+
+
+def test_one_number_has_no_variance(way):
+    x_NCHW = torch.ones(1, 8, 1, 1).contiguous(memory_format=torch.channels_last)
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        batch_normed(x_NCHW, torch.ones(8), torch.zeros(8))
+
+
+def test_no_frames_stay_none(way):
+    x_NCHW = torch.ones(0, 8, 2, 2).contiguous(memory_format=torch.channels_last)
+    assert batch_normed(x_NCHW, torch.ones(8), torch.zeros(8)).shape == (0, 8, 2, 2)
+
+
+def test_two_numbers_on_more_threads_than_that(way):
+    torch.set_num_threads(5)
+    x_NCHW = torch.tensor([[0.0], [2.0]]).expand(2, 8)[:, :, None, None].contiguous(memory_format=torch.channels_last)
+    wanted = F.silu(torch.tensor([-1.0, 1.0]) / math.sqrt(1.001))
+    found_NCHW = batch_normed(x_NCHW, torch.ones(8), torch.zeros(8))
+    assert_close(found_NCHW, wanted[:, None, None, None].expand(2, 8, 1, 1))
+
+
+def test_scale_and_shift_may_lie_apart_in_memory(way):
+    x_NCHW, *_ = drawn(8)
+    both = torch.randn(8, 2, generator=torch.Generator().manual_seed(2))
+    results = []
+    for weight, bias in (both.unbind(dim=1), both.t().contiguous().unbind()):
+        leaves = [tensor.detach().requires_grad_() for tensor in (x_NCHW.clone(), weight, bias)]
+        results.append(torch.autograd.grad(batch_normed(*leaves).square().sum(), leaves))
+    for found, wanted in zip(*results, strict=True):
+        assert_close(found, wanted)

@@ -2,22 +2,14 @@ import pytest
 import torch
 from made_nets import assert_close
 
-from supernet import native
 from supernet.squeeze import frame_means, scale_frames
-
-
-@pytest.fixture(params=["native", "torch"])
-def way(request, monkeypatch):
-    """Our kernels, or torch's operators alone."""
-    if request.param == "torch":
-        monkeypatch.setattr(native, "library", lambda: None)
-    elif native.library() is None:
-        pytest.skip("no compiler here")
 
 
 @pytest.mark.parametrize("channels", [1, 8, 24, 29])
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 13)])
-def test_means_and_gates_with_all_their_gradients(way, channels, size):
+@pytest.mark.parametrize("threads", [1, 7])
+def test_means_and_gates_with_all_their_gradients(way, channels, size, threads):
+    torch.set_num_threads(threads)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(6, channels, *size, generator=generator)
     weight = torch.randn(channels, channels, generator=generator)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from made_clips import noise
-from made_nets import HARD, assert_close, randomise, reference_logits
+from made_nets import HARD, STREAMS, assert_close, randomise, reference_logits
 from made_spaces import TINY
 
 from search_spaces.movinet import KERNELS, NANO
@@ -54,7 +54,7 @@ def test_a_space_without_squeeze_excitation_has_no_weights_for_it():
     assert not any(".se." in name for name in supernet.state_dict())
 
 
-@pytest.mark.parametrize("variant", [BASE, HARD])
+@pytest.mark.parametrize("variant", [BASE, HARD, *STREAMS.values()], ids=["base", "hard", *STREAMS])
 def test_a_sub_network_is_the_leading_part_as_movinet_md_writes_it(variant):
     supernet = made(variant=variant).double()
     for spec in random_specs(SPACE, 6):
@@ -62,12 +62,13 @@ def test_a_sub_network_is_the_leading_part_as_movinet_md_writes_it(variant):
         assert_close(supernet(CLIPS_BCTHW.double(), spec), wanted_BK)
 
 
-def test_mixed_layers_average_all_their_kernels():
-    supernet = made().double()
+@pytest.mark.parametrize("variant", [BASE, *STREAMS.values()], ids=["base", *STREAMS])
+def test_mixed_layers_average_all_their_kernels(variant):
+    supernet = made(variant=variant).double()
     for number, spec in enumerate(random_specs(SPACE, 4)):
         mixed = frozenset(names_of_layers(spec)[number % 2 :])
         wanted_BK = reference_logits(
-            supernet.state_dict(), CLIPS_BCTHW.double(), spec, BASE, mixed=dict.fromkeys(mixed, KERNELS)
+            supernet.state_dict(), CLIPS_BCTHW.double(), spec, variant, mixed=dict.fromkeys(mixed, KERNELS)
         )
         found_BK = supernet(CLIPS_BCTHW.double(), spec, mixed)
         assert_close(found_BK, wanted_BK)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from made_clips import NUM_CLASSES, Stream, batch_of
-from made_nets import randomise
+from made_nets import STREAMS, randomise, reference_logits
 from made_spaces import TINY
 
 from results.records import Measurement
@@ -32,8 +32,8 @@ NO_WARMUP = [frozenset()] * len(CANDIDATES)
 class Bench:
     """An evaluator with everything a test wants to look at."""
 
-    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None):
-        self.supernet = Supernet(SPACE, Variant(), num_classes=NUM_CLASSES)
+    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None, variant=Variant()):
+        self.supernet = Supernet(SPACE, variant, num_classes=NUM_CLASSES)
         randomise(self.supernet)
         self.train = Stream(size=config.batch_size, seed=1)
         self.reward = Stream(size=config.reward_batch_size, seed=2)
@@ -137,6 +137,22 @@ def num_correct(bench, candidate, batch):
     clips_BCTHW, labels_B = network_input(batch, CPU)
     with torch.no_grad():
         return int((bench.supernet(clips_BCTHW, candidate.spec).argmax(dim=1) == labels_B).sum())
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_networks_that_stream_are_trained_and_measured_as_such(name):
+    bench, losses, measured = Bench(variant=STREAMS[name]), [], []
+    tensors = bench.state()
+    for number, candidate in enumerate(CANDIDATES):
+        for stream, size in ((1, 6), (2, 8)):
+            clips_BCTHW, labels_B = network_input(batch_of(number, size=size, seed=stream), CPU)
+            logits_BK = reference_logits(tensors, clips_BCTHW, candidate.spec, STREAMS[name])
+            if stream == 1:
+                losses.append(float(F.cross_entropy(logits_BK, labels_B, label_smoothing=0.1)))
+            else:
+                measured.append(int((logits_BK.argmax(dim=1) == labels_B).sum()) / size)
+    assert [one.quality for one in bench.evaluator.measure(0, CANDIDATES)] == measured
+    assert bench.evaluator.train(0, CANDIDATES, NO_WARMUP) == pytest.approx(sum(losses) / 3, rel=1e-5)
 
 
 def test_every_candidate_is_measured_on_clips_of_its_own():
