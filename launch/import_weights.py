@@ -45,7 +45,7 @@ def run(options: Options) -> int:
     if options.out.exists():
         raise UsageError("must not exist yet, a network is never overwritten, but it does", path=options.out)
     spec = find_spec(options.spec).arch
-    wanted = None if options.variant is None else find_variant(options.variant)
+    wanted = None if options.variant is None else find_variant(options.variant, arch=spec)
     tensors = read_state_dict(options.file)
     variant = wanted or variant_of(tensors)
     net = import_net(tensors, spec, variant, source=str(options.file))

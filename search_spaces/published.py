@@ -59,6 +59,11 @@ def published_ensemble(name: str, variant: Variant) -> EnsembleSpec:
     )
 
 
+def name_of(arch: ArchSpec) -> str | None:
+    """Which published network has this architecture, whatever clip it looks at; None where none has."""
+    return next((name for name in NAMES if replace(arch, clip=published(name).clip) == published(name)), None)
+
+
 def released_stream(name: str) -> Variant:
     """The preset `released-stream` as the released network of this name has it."""
     return replace(

@@ -6,14 +6,16 @@ import re
 
 import pytest
 import torch
-from port_form import FORMS, TINY_PORT_SPEC, tiny_state
+from port_form import FORMS, TINY_PORT_SPEC, port_state, tiny_state
 from program import call, call_json
 
-from retrain.model_file import CARD, load_model
+from retrain.model_file import CARD, load_model, read_card
+from search_spaces.published import published, released_stream
 from search_spaces.spec_json import make_spec_file, write_spec
 from search_spaces.variant import Variant
 from supernet.import_weights import PORT_STREAM, import_net
 from supernet.tensors import to_bytes
+from supernet.video_net import VideoNet
 
 CLASSES = ("zoom_in", "zoom_out", "Gebärde zwölf")
 
@@ -69,6 +71,14 @@ def test_a_stream_steps_through_a_video(capsys, tmp_path, spec, motion_manifest)
     code, out, err = call(capsys, "stream", tmp_path / "model", video, "--max_frames", 3, "--json")
     assert code == 0, err
     assert [json.loads(line)["frame"] for line in out.splitlines()] == [0, 1, 2]
+
+
+def test_a_published_stream_is_built_as_it_was_released(capsys, tmp_path):
+    net = VideoNet(published("A1"), FORMS["stream"], num_classes=2)
+    torch.save(port_state(net), tmp_path / "a1")
+    arguments = ("import-weights", tmp_path / "a1", "published:A1", "--out", tmp_path / "model")
+    assert call(capsys, *arguments, "--variant", "released-stream")[0] == 0
+    assert read_card(tmp_path / "model").variant == released_stream("A1")
 
 
 def refused(capsys, out, *arguments):

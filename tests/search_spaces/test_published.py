@@ -6,7 +6,7 @@ import pytest
 
 from search_spaces.cost import cost
 from search_spaces.errors import SpecError
-from search_spaces.published import NAMES, published, released_stream
+from search_spaces.published import NAMES, name_of, published, released_stream
 from search_spaces.stream_state import state_entries
 from search_spaces.variant import VARIANTS, Variant
 
@@ -187,6 +187,15 @@ def test_only_four_of_the_seven_kernels_occur():
 def test_the_file_holds_these_networks_and_says_what_it_is():
     document = json.loads(files("search_spaces").joinpath("published.json").read_text("utf-8"))
     assert set(document) == {"about", *NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_architecture_is_known_whatever_its_clip(name):
+    spec = published(name)
+    assert name_of(spec) == name
+    clip = dataclasses.replace(spec.clip, num_frames=8, resolution=64, rate_fps=2.5)
+    assert name_of(dataclasses.replace(spec, clip=clip)) == name
+    assert name_of(dataclasses.replace(spec, head_width=spec.head_width + 8)) is None
 
 
 @pytest.mark.parametrize("name", ["A6", "a0", "about", ""])
