@@ -8,8 +8,9 @@ from pathlib import Path
 
 from results.telemetry import Telemetry
 from search_spaces.errors import ManifestError, UsageError
+from search_spaces.published import min_size
 from search_spaces.randomness import derive_seed, generator
-from search_spaces.spec import ClipGeometry
+from search_spaces.spec import ArchSpec, ClipGeometry
 from video.cache import FrameCache
 from video.clips import (
     BadVideos,
@@ -25,6 +26,7 @@ from video.clips import (
     views,
 )
 from video.manifest import Manifest, Split, write_manifest
+from video.reader import usual_short_side
 
 
 # no slots: the command line reads the defaults of nested configurations through vars()
@@ -33,7 +35,8 @@ class ClipConfig:
     """How clips are read.
 
     Attributes:
-        short_side: Pixels of a video's shorter side before the crop; None takes 8/7 of the resolution.
+        short_side: Pixels of a video's shorter side before the crop; None takes what a published network was tested
+            with, and 8/7 of the resolution for any other.
         cache_dir: Folder of decoded frames; None takes `movinas/frames` in the user's cache folder.
         cache_bytes: Most bytes of decoded frames kept there; 0 keeps none.
         max_bad_fraction: Largest share of videos that may fail to decode, in [0, 1].
@@ -63,6 +66,11 @@ class ClipConfig:
             cache=self.cache(),
             training=training,
         )
+
+
+def short_side_of(arch: ArchSpec) -> int:
+    """Pixels of a video's shorter side before the crop for this network: the published ones, or the usual ones."""
+    return min_size(arch) or usual_short_side(arch.clip.resolution)
 
 
 class Tally:

@@ -1,17 +1,21 @@
 """What a finished search found, as spec files and as rows for people."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from launch.runs import variant_of
 from results.history import read_history
 from results.records import CandidateRecord, ResultRecord, StartRecord
 from results.run_dir import RunDir
-from search_spaces.cost import part_costs
+from results.summary import Architecture, SearchSummary
+from search_spaces.cost import cost, part_costs
 from search_spaces.errors import RunFolderError
 from search_spaces.space_json import read_space
 from search_spaces.spec import ArchSpec, kernel_name, layer_name
 from search_spaces.spec_json import Provenance, SpecFile, make_spec_file
+from search_spaces.target import parse_target
 from search_spaces.variant import Variant
+from video.manifest import load_manifest
 
 
 def best_specs(run: RunDir, *, top: int, tolerance: float) -> list[SpecFile]:
@@ -74,6 +78,38 @@ def layer_rows(spec: ArchSpec, variant: Variant, *, num_classes: int) -> list[Ma
             }
         )
     return rows
+
+
+def with_macs(run: RunDir, summary: SearchSummary) -> SearchSummary:
+    """The summary of a search with the multiply-adds of its architectures, whatever its target counts.
+
+    A step records no genotype of the likeliest architecture, so that this becomes the one of the latest recorded
+    policy, at most a hundredth of the search earlier; at the end they are the same.
+    """
+    history = read_history(run.journal_path)
+    if history.start is None or not history.policies:
+        return replace(summary, argmax=None)
+    space, variant = read_space(run.space_path), variant_of(run)
+    num_classes = load_manifest(run.manifest_path).num_classes
+    target = parse_target(history.start.target)
+    genotypes = {candidate.fingerprint: candidate.genotype for candidate in history.candidates}
+
+    def counted(architecture: Architecture) -> Architecture:
+        if (genotype := genotypes.get(architecture.fingerprint)) is None:
+            return architecture
+        candidate = space.decode(genotype, variant)
+        return replace(architecture, macs=cost(candidate.spec, candidate.variant, num_classes=num_classes).macs)
+
+    likeliest = space.decode(history.policies[-1].argmax, variant)
+    genotypes[likeliest.fingerprint] = likeliest.genotype
+    value = target.cost(likeliest.spec, likeliest.variant, num_classes=num_classes)
+    argmax = Architecture(fingerprint=likeliest.fingerprint, cost=value, ratio=value / target.value)
+    return replace(
+        summary,
+        argmax=counted(argmax),
+        found=counted(summary.found) if summary.found else None,
+        best=[counted(architecture) for architecture in summary.best],
+    )
 
 
 def _finished(run: RunDir) -> tuple[StartRecord, list[CandidateRecord], ResultRecord]:

@@ -4,19 +4,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from launch import console
+from launch.clips import short_side_of
 from launch.specs import find_spec, find_variant
 from results.files import read_regular
 from retrain.model_file import ModelCard, save_model
-from search_spaces.errors import UsageError
+from search_spaces.errors import UsageError, WeightsError
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import fingerprint
 from search_spaces.variant import Variant
 from supernet.import_weights import import_net, variant_of
+from supernet.tensors import MOST_NAMED, printable_name
 from supernet.untrusted import read_state_dict
-from video.reader import usual_short_side
 
 POSITIONALS = ("file", "spec")
 MAX_CLASSES_BYTES = 1 << 24
+MAX_LISTED = 1000
+"""How many tensors that do not fit are listed: a file may hold any number of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +48,14 @@ def run(options: Options) -> int:
     if options.out.exists():
         raise UsageError("must not exist yet, a network is never overwritten, but it does", path=options.out)
     spec = find_spec(options.spec).arch
-    wanted = None if options.variant is None else find_variant(options.variant)
+    wanted = None if options.variant is None else find_variant(options.variant, arch=spec)
     tensors = read_state_dict(options.file)
     variant = wanted or variant_of(tensors)
-    net = import_net(tensors, spec, variant, source=str(options.file))
+    try:
+        net = import_net(tensors, spec, variant, source=str(options.file))
+    except WeightsError as error:
+        _log_names(error)
+        raise
     class_names = _class_names(options.classes, num_classes=net.num_classes)
     card = _card(spec, variant, class_names)
     save_model(net, card, options.out)
@@ -60,6 +67,18 @@ def run(options: Options) -> int:
     return 0
 
 
+def _log_names(error: WeightsError) -> None:
+    """Every tensor that does not fit, a line each, where the message of the error has no room for them."""
+    kinds = (("missing", error.missing), ("unknown", error.unexpected), ("of another shape", error.misshaped))
+    if max(len(names) for _, names in kinds) <= MOST_NAMED:
+        return
+    lines = [f"{kind}: {printable_name(name)}" for kind, names in kinds for name in names]
+    for line in lines[:MAX_LISTED]:
+        console.log(line)
+    if len(lines) > MAX_LISTED:
+        console.log(f"and {len(lines) - MAX_LISTED} more")
+
+
 def _card(spec: ArchSpec, variant: Variant, class_names: tuple[str, ...]) -> ModelCard:
     return ModelCard(
         fingerprint=fingerprint(spec, variant),
@@ -68,7 +87,7 @@ def _card(spec: ArchSpec, variant: Variant, class_names: tuple[str, ...]) -> Mod
         class_names=class_names,
         num_frames=spec.clip.num_frames,
         rate_fps=spec.clip.rate_fps,
-        short_side=usual_short_side(spec.clip.resolution),
+        short_side=short_side_of(spec),
         resolution=spec.clip.resolution,
         epoch=None,
         val_top1=None,
@@ -80,7 +99,9 @@ def _class_names(path: Path | None, *, num_classes: int) -> tuple[str, ...]:
         return tuple(f"class_{number:03}" for number in range(num_classes))
     try:
         text = read_regular(path.resolve(), max_bytes=MAX_CLASSES_BYTES).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"must be a readable text file, but got {error.strerror or error}", path=path) from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"must be a readable text file, but got {error}", path=path) from error
     names = [line.strip() for line in text.rstrip().splitlines()]
     if len(names) != num_classes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import console
-from launch.found import found_spec, layer_rows
+from launch.found import found_spec, layer_rows, with_macs
 from launch.retrain import Options as RetrainOptions
 from launch.runs import options_of, variant_of
 from results.history import read_history
@@ -43,7 +43,7 @@ def run(options: Options) -> int:
         else:
             _show_retrain(folder, retraining, total)
         return 0
-    summary = summarise_search(folder)
+    summary = with_macs(folder, summarise_search(folder))
     layers = current_layers(folder)
     if options.json:
         console.show_json({**summary.to_json(), "network": list(layers)})
@@ -101,7 +101,10 @@ def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[s
 
 def _show_network(summary: SearchSummary, layers: Sequence[Mapping[str, str | int]]) -> None:
     if summary.argmax is not None:
-        console.show(f"argmax of the policy: cost/target {summary.argmax.ratio:.3f}, {summary.argmax.fingerprint[:16]}")
+        macs = "" if summary.argmax.macs is None else f"{summary.argmax.macs:,} MACs, "
+        console.show(
+            f"argmax of the policy: cost/target {summary.argmax.ratio:.3f}, {macs}{summary.argmax.fingerprint[:16]}"
+        )
     if not layers:
         return
     rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in layer.values()] for layer in layers]

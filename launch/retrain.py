@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from launch import console
-from launch.clips import ClipConfig, Tally, endless, manifest_text, once, videos_of
+from launch.clips import ClipConfig, Tally, endless, manifest_text, once, short_side_of, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.options import to_yaml
 from launch.plan import show_plan, try_net
@@ -216,14 +216,14 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
     recipe, clip = options.recipe, spec_file.arch.clip
     items, val_items = videos_of(manifest, "train", path=options.data), manifest.of("val")
     tally = Tally(options.clips, num_videos=len(items) + len(val_items), telemetry=telemetry)
-    train_reader = options.clips.reader(
-        items, _with_frames(clip, recipe.train_frames), seed=options.seed, training=True
-    )
+    short_side = short_side_of(spec_file.arch) if options.clips.short_side is None else options.clips.short_side
+    clips = replace(options.clips, short_side=short_side)
+    train_reader = clips.reader(items, _with_frames(clip, recipe.train_frames), seed=options.seed, training=True)
     test_clip = _with_frames(clip, recipe.test_frames)
     accuracy: Callable[[VideoNet], float | None] = _not_measured
     if val_items:
         accuracy = accuracy_of(
-            options.clips.reader(val_items, test_clip, seed=options.seed, training=False),
+            clips.reader(val_items, test_clip, seed=options.seed, training=False),
             batch_size=recipe.batch_size,
             class_names=manifest.class_names,
             compute=compute,

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from search_spaces.ensemble_json import EnsembleFile, make_ensemble_file, read_spec_or_ensemble
 from search_spaces.errors import SpecError, UsageError
-from search_spaces.published import ENSEMBLES, NAMES, PREFIX, published, published_ensemble, released_stream
+from search_spaces.published import ENSEMBLES, PREFIX, name_of, published, published_ensemble, released_stream
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
 from search_spaces.typed_json import read_document, validate
@@ -61,13 +61,13 @@ def find_variant(name: str, *, arch: ArchSpec | None = None) -> Variant:
 
     Args:
         name: What was asked for.
-        arch: What it is for; `released-stream` is of a published network as that one was released.
+        arch: What it is for; `released-stream` is of a published network as that one was released, whatever its clip.
 
     Raises:
         SpecError: Unknown, unreadable, or with an unknown switch or value.
     """
     if name == "released-stream":
-        released = next((known for known in NAMES if published(known) == arch), None)
+        released = None if arch is None else name_of(arch)
         return VARIANTS[name] if released is None else released_stream(released)
     if name in VARIANTS:
         return VARIANTS[name]

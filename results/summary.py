@@ -36,21 +36,21 @@ class Architecture:
 
     Attributes:
         cost: In the target's unit; `ratio` is cost / target.
+        macs: Multiply-adds of a clip, whatever the target; None where nobody has decoded the genotype.
         quality: Accuracy in the final comparison, in [0, 1]; None for one that was not compared.
     """
 
     fingerprint: str
     cost: float
     ratio: float
+    macs: int | None = None
     quality: float | None = None
     origin: Origin | None = None
 
-    def to_json(self, target: str | None) -> dict[str, Any]:
-        """Plain data; the cost stands also under the name of the target's metric, such as `macs`."""
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, without what is not known."""
         values = {"fingerprint": self.fingerprint, "cost": self.cost, "ratio": self.ratio}
-        if target is not None:
-            values[target.partition("=")[0]] = self.cost
-        extra = {"quality": self.quality, "origin": self.origin}
+        extra = {"macs": self.macs, "quality": self.quality, "origin": self.origin}
         return {**values, **{name: value for name, value in extra.items() if value is not None}}
 
 
@@ -105,9 +105,9 @@ class SearchSummary:
             "steps_total": self.steps_total,
             "target": self.target,
             "target_cost": self.target_cost,
-            "argmax": self.argmax.to_json(self.target) if self.argmax else None,
-            "found": self.found.to_json(self.target) if self.found else None,
-            "best": [architecture.to_json(self.target) for architecture in self.best],
+            "argmax": self.argmax.to_json() if self.argmax else None,
+            "found": self.found.to_json() if self.found else None,
+            "best": [architecture.to_json() for architecture in self.best],
             "quality": self.quality,
             "reward": self.reward,
             "cost_ratio": self.cost_ratio,

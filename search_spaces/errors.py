@@ -4,6 +4,8 @@ A leaf also derives from the builtin that fits. The text is one line: what must 
 the same facts are attributes. The command line maps the tree to exit codes (`exit_code`) and prints no traceback.
 """
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,12 +44,15 @@ class MovinasError(Exception):
         self, *, path: Path | str | None = None, line: int | None = None, where: str | None = None
     ) -> "MovinasError":
         """The same error with the parts of its location that were not known where it was raised."""
-        return type(self)(
+        located = copy.copy(self)  # with whatever else a leaf knows
+        MovinasError.__init__(
+            located,
             self.message,
             path=self.path if self.path is not None else path,
             line=self.line if self.line is not None else line,
             where=self.where if self.where is not None else where,
         )
+        return located
 
 
 def shown(value: object) -> str:
@@ -107,7 +112,31 @@ class RunFolderError(MovinasError, RuntimeError):
 
 
 class WeightsError(MovinasError, ValueError):
-    """Weights do not fit the network they are for."""
+    """Weights do not fit the network they are for.
+
+    Args:
+        message: As of every error, like the place.
+        path: Likewise.
+        line: Likewise.
+        where: Likewise.
+        missing: Every tensor that the network has and the weights lack.
+        unexpected: Every tensor of the weights that the network does not have.
+        misshaped: Every tensor of another shape than the network's.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        line: int | None = None,
+        where: str | None = None,
+        missing: Sequence[str] = (),
+        unexpected: Sequence[str] = (),
+        misshaped: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message, path=path, line=line, where=where)
+        self.missing, self.unexpected, self.misshaped = tuple(missing), tuple(unexpected), tuple(misshaped)
 
 
 class StateError(MovinasError, ValueError):

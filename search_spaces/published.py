@@ -20,6 +20,9 @@ POSITIONAL_ENCODING = ("A3", "A4", "A5")
 """Whose released streams have positional encoding, and below, hard-swish in the head (movinet.md 1.4 and 4)."""
 HARD_SWISH_HEAD = ("A1", "A4")
 
+MIN_SIZES = {"A0": 192, "A1": 192, "A2": 256, "A3": 288, "A4": 320, "A5": 368}
+"""Pixels to which a video's shorter side is scaled for a test, before the centre is cut out (movinet.md 4)."""
+
 
 @functools.cache
 def published(name: str) -> ArchSpec:
@@ -57,6 +60,17 @@ def published_ensemble(name: str, variant: Variant) -> EnsembleSpec:
     return EnsembleSpec(
         members=tuple(EnsembleMember(arch=published(member), variant=variant) for member in ENSEMBLES[name])
     )
+
+
+def name_of(arch: ArchSpec) -> str | None:
+    """Which published network has this architecture, whatever clip it looks at; None where none has."""
+    return next((name for name in NAMES if replace(arch, clip=published(name).clip) == published(name)), None)
+
+
+def min_size(arch: ArchSpec) -> int | None:
+    """The minimum size of a published network at its own resolution, for clips of any length; None for all else."""
+    name = name_of(arch)
+    return MIN_SIZES[name] if name and published(name).clip.resolution == arch.clip.resolution else None
 
 
 def released_stream(name: str) -> Variant:

@@ -41,28 +41,38 @@ def load_exactly(net: nn.Module, tensors: Mapping[str, Tensor], *, source: str) 
 
 
 def require_shapes(expected: Mapping[str, Sequence[int]], tensors: Mapping[str, Tensor], *, source: str) -> None:
-    """Refuse tensors that are not exactly those expected; the error names three of each kind and counts the others.
+    """Refuse tensors that are not exactly those expected.
+
+    The message of the error names three of each kind and counts the others; its attributes name all.
 
     Raises:
         WeightsError: A tensor is missing, unknown, or of another shape.
     """
-    missing = [f"{name} is missing" for name in expected if name not in tensors]
-    unknown = [f"{_printable(name)} is unknown" for name in sorted(tensors) if name not in expected]
-    differing = [
-        f"{name} must be {tuple(shape)} but is {tuple(tensors[name].shape)}"
-        for name, shape in expected.items()
-        if name in tensors and tuple(tensors[name].shape) != tuple(shape)
+    missing = [name for name in expected if name not in tensors]
+    unexpected = [name for name in sorted(tensors) if name not in expected]
+    misshaped = [
+        name for name, shape in expected.items() if name in tensors and tuple(tensors[name].shape) != tuple(shape)
     ]
-    named = [problem for kind in (missing, unknown, differing) for problem in kind[:MOST_NAMED]]
+    named = [f"{name} is missing" for name in missing[:MOST_NAMED]]
+    named += [f"{printable_name(name)} is unknown" for name in unexpected[:MOST_NAMED]]
+    named += [
+        f"{name} must be {tuple(expected[name])} but is {tuple(tensors[name].shape)}" for name in misshaped[:MOST_NAMED]
+    ]
     if not named:
         return
-    num_more = len(missing) + len(unknown) + len(differing) - len(named)
-    counts = f"{len(missing)} missing, {len(unknown)} unknown, {len(differing)} of another shape"
+    num_more = len(missing) + len(unexpected) + len(misshaped) - len(named)
+    counts = f"{len(missing)} missing, {len(unexpected)} unknown, {len(misshaped)} of another shape"
     more = f" and {num_more} more ({counts})" if num_more else ""
-    raise WeightsError(f"weights must fit the network, but in {source} {'; '.join(named)}{more}")
+    raise WeightsError(
+        f"weights must fit the network, but in {source} {'; '.join(named)}{more}",
+        missing=missing,
+        unexpected=unexpected,
+        misshaped=misshaped,
+    )
 
 
-def _printable(name: str) -> str:
+def printable_name(name: str) -> str:
+    """The name of a tensor as a message shows it; a file may hold any."""
     return name if name.isprintable() and len(name) <= 80 else shown(name)
 
 

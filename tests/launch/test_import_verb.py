@@ -6,14 +6,17 @@ import re
 
 import pytest
 import torch
-from port_form import FORMS, TINY_PORT_SPEC, tiny_state
+from port_form import FORMS, TINY_PORT_SPEC, port_state, tiny_state
 from program import call, call_json
 
-from retrain.model_file import CARD, load_model
+from launch import import_weights
+from retrain.model_file import CARD, load_model, read_card
+from search_spaces.published import published, released_stream
 from search_spaces.spec_json import make_spec_file, write_spec
 from search_spaces.variant import Variant
 from supernet.import_weights import PORT_STREAM, import_net
 from supernet.tensors import to_bytes
+from supernet.video_net import VideoNet
 
 CLASSES = ("zoom_in", "zoom_out", "Gebärde zwölf")
 
@@ -71,6 +74,15 @@ def test_a_stream_steps_through_a_video(capsys, tmp_path, spec, motion_manifest)
     assert [json.loads(line)["frame"] for line in out.splitlines()] == [0, 1, 2]
 
 
+def test_a_published_stream_is_built_as_it_was_released(capsys, tmp_path):
+    net = VideoNet(published("A1"), FORMS["stream"], num_classes=2)
+    torch.save(port_state(net), tmp_path / "a1")
+    arguments = ("import-weights", tmp_path / "a1", "published:A1", "--out", tmp_path / "model")
+    assert call(capsys, *arguments, "--variant", "released-stream")[0] == 0
+    card = read_card(tmp_path / "model")
+    assert (card.variant, card.short_side, card.resolution) == (released_stream("A1"), 192, 172)
+
+
 def refused(capsys, out, *arguments):
     code, shown, err = call(capsys, "import-weights", *arguments, "--out", out)
     assert (code, shown, err.count("\n")) == (2, "", 1), err
@@ -107,7 +119,7 @@ def test_a_pickle_is_not_run(capsys, tmp_path, spec):
         ("a\n\nb\n", "classes.txt:2: must name each class once, but got ''"),
         ("", "classes.txt: must name the 3 classes of the weights, but names 0"),
         (b"\xff\xfe", "classes.txt: must be a readable text file, but got"),
-        (None, "classes.txt: must be a readable text file, but got"),
+        (None, "classes.txt: must be a readable text file, but got No such file or directory"),
     ],
 )
 def test_class_names_that_do_not_fit_are_refused(capsys, tmp_path, weights, spec, text, message):
@@ -128,5 +140,20 @@ def test_an_existing_folder_is_left_alone(capsys, tmp_path, weights, spec):
 def test_another_variant_or_spec_is_refused(capsys, tmp_path, weights, spec):
     line = refused(capsys, tmp_path / "model", weights, spec, "--variant", "paper-stream")
     assert "variant: must be a variant that the port has" in line
-    line = refused(capsys, tmp_path / "model", weights, "published:A0")
-    assert re.search(r"\(\d+ missing, \d+ unknown, \d+ of another shape\)$", line)
+
+
+def test_every_tensor_that_does_not_fit_is_listed(capsys, tmp_path, weights, monkeypatch):
+    torch.save(torch.load(weights, weights_only=True) | {"a\n\x1b[2J": torch.zeros(1)}, weights)
+    arguments = ("import-weights", weights, "published:A0", "--out", tmp_path / "model")
+    code, out, err = call(capsys, *arguments)
+    *listed, line = err.splitlines()
+    assert (code, out) == (2, "")
+    counts = re.search(r"\((\d+) missing, (\d+) unknown, (\d+) of another shape\)$", line).groups()
+    for kind, count in zip(("missing", "unknown", "of another shape"), map(int, counts), strict=True):
+        assert sum(entry.startswith(f"{kind}: ") for entry in listed) == count
+    assert len(listed) == len(set(listed)) == sum(map(int, counts)) > 300
+    assert "missing: blocks.b4_l3.alpha" in listed
+    assert r"unknown: 'a\n\x1b[2J'" in listed
+    monkeypatch.setattr(import_weights, "MAX_LISTED", 5)
+    shorter = call(capsys, *arguments)[2].splitlines()
+    assert shorter == [*listed[:5], f"and {len(listed) - 5} more", line]

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from launch.specs import check_classes, find_spec, find_spec_or_ensemble, find_variant
+from search_spaces.ensemble import temporal_ensemble
 from search_spaces.ensemble_json import make_ensemble_file, write_ensemble
 from search_spaces.errors import SpecError, UsageError
 from search_spaces.published import published, published_ensemble, released_stream
@@ -51,10 +52,19 @@ def test_a_published_stream_is_built_as_it_was_released():
     other = dataclasses.replace(published("A3"), stem_width=24)
     assert find_variant("released-stream", arch=other) == VARIANTS["released-stream"]
     assert find_variant("released-stream") == VARIANTS["released-stream"]
+    for member in temporal_ensemble(published("A4"), Variant()).members:
+        assert find_variant("released-stream", arch=member.arch) == released_stream("A4")
     assert find_variant("paper-stream", arch=published("A3")) == VARIANTS["paper-stream"]
     assert find_spec_or_ensemble("published:A3", variant="released-stream").variant == released_stream("A3")
     members = find_spec_or_ensemble("published:A6", variant="released-stream").ensemble.members
     assert [member.variant for member in members] == [released_stream("A4"), released_stream("A5")]
+
+
+def test_members_of_a_temporal_ensemble_are_built_as_released(tmp_path):
+    half = make_ensemble_file(temporal_ensemble(published("A4"), Variant()))
+    path = write_ensemble(half, tmp_path)
+    members = find_spec_or_ensemble(str(path), variant="released-stream").ensemble.members
+    assert [member.variant for member in members] == [released_stream("A4")] * 2
 
 
 def test_variants_by_name_and_file(tmp_path):

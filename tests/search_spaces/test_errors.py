@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces import errors
-from search_spaces.errors import InfeasibleTargetError, MovinasError, SpecError, shown
+from search_spaces.errors import InfeasibleTargetError, MovinasError, SpecError, WeightsError, shown
 
 LEAVES = [
     entry
@@ -52,6 +52,13 @@ def test_at_adds_only_what_was_not_known():
     assert str(outer) == "a.json:3: kernel: must be odd"
     assert str(outer.at(path="b.json", line=4)) == str(outer)
     assert str(inner) == "kernel: must be odd"
+
+
+def test_what_else_an_error_knows_stays_with_it():
+    inner = WeightsError("must fit", missing=["a", "b"], unexpected=["c"])
+    for error in (inner.at(path="w"), pickle.loads(pickle.dumps(inner.at(path="w")))):
+        assert str(error) == "w: must fit"
+        assert (error.missing, error.unexpected, error.misshaped) == (("a", "b"), ("c",), ())
 
 
 def test_an_error_survives_the_way_back_from_a_worker_process():

@@ -6,7 +6,7 @@ import pytest
 
 from search_spaces.cost import cost
 from search_spaces.errors import SpecError
-from search_spaces.published import NAMES, published, released_stream
+from search_spaces.published import NAMES, min_size, name_of, published, released_stream
 from search_spaces.stream_state import state_entries
 from search_spaces.variant import VARIANTS, Variant
 
@@ -187,6 +187,25 @@ def test_only_four_of_the_seven_kernels_occur():
 def test_the_file_holds_these_networks_and_says_what_it_is():
     document = json.loads(files("search_spaces").joinpath("published.json").read_text("utf-8"))
     assert set(document) == {"about", *NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_architecture_is_known_whatever_its_clip(name):
+    spec = published(name)
+    assert name_of(spec) == name
+    clip = dataclasses.replace(spec.clip, num_frames=8, resolution=64, rate_fps=2.5)
+    assert name_of(dataclasses.replace(spec, clip=clip)) == name
+    assert name_of(dataclasses.replace(spec, head_width=spec.head_width + 8)) is None
+
+
+def test_minimum_sizes():
+    assert [min_size(published(name)) for name in NAMES] == [192, 192, 256, 288, 320, 368]
+    spec = published("A4")
+    half = dataclasses.replace(spec.clip, num_frames=40, rate_fps=4.0)
+    assert min_size(dataclasses.replace(spec, clip=half)) == 320
+    other = dataclasses.replace(spec.clip, resolution=224)
+    assert min_size(dataclasses.replace(spec, clip=other)) is None
+    assert min_size(dataclasses.replace(spec, stem_width=32)) is None
 
 
 @pytest.mark.parametrize("name", ["A6", "a0", "about", ""])

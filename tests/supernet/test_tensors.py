@@ -126,6 +126,23 @@ def test_weights_of_another_network_are_refused_and_nothing_is_loaded(change, me
     assert to_bytes(net.state_dict()) == before
 
 
+def test_the_error_knows_every_name():
+    net = made()
+    tensors = dict(net.state_dict())
+    removed = [name for name in tensors if name.endswith("running_mean")]
+    changed = [name for name in tensors if name.endswith("running_var")]
+    for name in removed:
+        del tensors[name]
+    tensors |= {name: torch.zeros(1, 2) for name in changed}
+    tensors |= {f"extra{number}": torch.zeros(1) for number in range(9)}
+    with pytest.raises(WeightsError) as caught:
+        load_exactly(net, tensors, source="there")
+    assert len(removed) > 3
+    assert caught.value.missing == tuple(removed)
+    assert caught.value.unexpected == tuple(f"extra{number}" for number in range(9))
+    assert caught.value.misshaped == tuple(changed)
+
+
 def adamw(net):
     return torch.optim.AdamW(weight_decay_groups(net, weight_decay=0.1), lr=0.01)
 
