@@ -28,11 +28,13 @@ CONFIG = WeightConfig(batch_size=6, reward_batch_size=8)
 CPU = torch.device("cpu")
 NO_WARMUP = [frozenset()] * len(CANDIDATES)
 
+BASE = Variant()
+
 
 class Bench:
     """An evaluator with everything a test wants to look at."""
 
-    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None, variant=Variant()):
+    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None, variant=BASE):
         self.supernet = Supernet(SPACE, variant, num_classes=NUM_CLASSES)
         randomise(self.supernet)
         self.train = Stream(size=config.batch_size, seed=1)
