@@ -35,26 +35,10 @@ def shape_of(
     return (ctypes.c_int64 * 15)(*input_BTHWC, *output_THW, *kernel, stride, *padding)
 
 
-def depthwise_forward(
-    shape: Shape,
-    x_BTHWC: Tensor,
-    w_THWC: Tensor,
-    y_BTHWC: Tensor,
-    *,
-    scale_C: Tensor | None = None,
-    shift_C: Tensor | None = None,
-    activation: Activation | None = None,
-) -> None:
-    """Convolve each channel into `y`; then scale, shift and activate."""
+def depthwise_forward(shape: Shape, x_BTHWC: Tensor, w_THWC: Tensor, y_BTHWC: Tensor) -> None:
+    """Convolve each channel, into `y`."""
     _function("depthwise_forward")(
-        shape,
-        x_BTHWC.data_ptr(),
-        w_THWC.data_ptr(),
-        scale_C.data_ptr() if scale_C is not None else None,
-        shift_C.data_ptr() if shift_C is not None else None,
-        CODES[activation],
-        y_BTHWC.data_ptr(),
-        torch.get_num_threads(),
+        shape, x_BTHWC.data_ptr(), w_THWC.data_ptr(), y_BTHWC.data_ptr(), torch.get_num_threads()
     )
 
 
@@ -170,7 +154,7 @@ def scale_frames_backward(g_NPC: Tensor, x_NPC: Tensor, gate_NC: Tensor) -> tupl
 
 _LONG, _POINTER, _INT = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int
 _ARGUMENTS: dict[str, list[Any]] = {
-    "depthwise_forward": [_POINTER] * 5 + [_INT, _POINTER, _INT],
+    "depthwise_forward": [_POINTER] * 4 + [_INT],
     "depthwise_input_gradient": [_POINTER] * 4 + [_INT],
     "depthwise_weight_gradient": [_POINTER] * 4 + [_INT],
     "channel_statistics": [_LONG, _LONG, _POINTER, _POINTER, _POINTER, _INT],

@@ -186,11 +186,10 @@ inline void add_products(Vec<N>* sum, const float* at, int64_t step, Vec<N> weig
     }
 }
 
-template <int A>
 struct ForwardRow {
     const Shape& s;
     const Range* columns;
-    const float *x, *w, *scale, *shift;
+    const float *x, *w;
     float* y;
     int64_t clip, t, h;
 
@@ -215,23 +214,19 @@ struct ForwardRow {
             float* target = y + (((clip * s.out_frames + t) * s.out_height + h) * s.out_width + column) * s.channels + c;
             for (int64_t j = 0; j < PIXELS; j++) {
                 if (column + j >= s.out_width) break;
-                Vec<N> value = sum[j];
-                if (scale) value = activated<A, N>(value * load<N>(scale + c) + load<N>(shift + c));
-                store<N>(target + j * s.channels, value);
+                store<N>(target + j * s.channels, sum[j]);
             }
         }
     }
 };
 
-template <int A>
-void forward(const Shape& s, const float* x, const float* w, const float* scale, const float* shift, float* y,
-             int threads) {
+void forward(const Shape& s, const float* x, const float* w, float* y, int threads) {
     Range columns[MAX_TAPS];
     for (int64_t dw = 0; dw < s.taps_w; dw++) columns[dw] = columns_of_tap(s, dw);
     in_threads(s.clips * s.out_frames * s.out_height, threads, [&](int, int64_t from, int64_t to) {
         for (int64_t number = from; number < to; number++) {
             int64_t h = number % s.out_height, t = number / s.out_height % s.out_frames;
-            for_channels(s.channels, ForwardRow<A>{s, columns, x, w, scale, shift, y, number / s.out_height / s.out_frames, t, h});
+            for_channels(s.channels, ForwardRow{s, columns, x, w, y, number / s.out_height / s.out_frames, t, h});
         }
     });
 }
@@ -481,13 +476,10 @@ void movinas_add_frame_means_gradient(int64_t frames, int64_t pixels, int64_t ch
     });
 }
 
-void movinas_depthwise_forward(const int64_t* shape, const float* x, const float* w, const float* scale,
-                               const float* shift, int activation, float* y, int threads) {
+void movinas_depthwise_forward(const int64_t* shape, const float* x, const float* w, float* y, int threads) {
     Shape s;
     std::memcpy(&s, shape, sizeof(s));
-    if (activation == SWISH) forward<SWISH>(s, x, w, scale, shift, y, threads);
-    else if (activation == HARD_SWISH) forward<HARD_SWISH>(s, x, w, scale, shift, y, threads);
-    else forward<IDENTITY>(s, x, w, scale, shift, y, threads);
+    forward(s, x, w, y, threads);
 }
 
 void movinas_depthwise_input_gradient(const int64_t* shape, const float* g, const float* w, float* gx, int threads) {

@@ -24,6 +24,7 @@ from supernet.tensors import from_bytes
 SPACE = dataclasses.replace(TINY, se=(True, False))
 INDICES_ND = SPACE.sample_indices(np.random.default_rng(0), 3)
 CANDIDATES = [SPACE.decode(SPACE.genotype(indices_D), Variant()) for indices_D in INDICES_ND]
+BASE = Variant()
 CONFIG = WeightConfig(batch_size=6, reward_batch_size=8)
 CPU = torch.device("cpu")
 NO_WARMUP = [frozenset()] * len(CANDIDATES)
