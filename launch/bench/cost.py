@@ -59,8 +59,8 @@ def run(options: Options) -> int:
         console.show_json(document)
     else:
         console.show(
-            f"space {space.name}, {options.variant}: {document['genotypes_per_s']:,.0f} genotypes per second on one core "
-            f"(min {min(rates):,.0f}, max {max(rates):,.0f} of {options.repeats} repeats of {options.num:,}); "
-            f"table built in {1000 * statistics.median(table_s):.0f} ms"
+            f"space {space.name}, {options.variant}: {document['genotypes_per_s']:,.0f} genotypes per second "
+            f"on one core (min {min(rates):,.0f}, max {max(rates):,.0f} of {options.repeats} repeats of "
+            f"{options.num:,}); table built in {1000 * statistics.median(table_s):.0f} ms"
         )
     return 0
