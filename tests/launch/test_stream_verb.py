@@ -172,6 +172,14 @@ def test_a_reader_may_stop_after_a_line(stream_run, video, as_json):
     assert "BrokenPipe" not in err
 
 
+def test_a_network_that_does_not_stream_is_refused(capsys, retrain_run, video, motion_manifest):
+    for arguments in (("stream", retrain_run, video), ("evaluate", retrain_run, "--data", motion_manifest, "--stream")):
+        code, out, err = call(capsys, *arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"movinas: {retrain_run}: must be a network that streams, but" in err
+        assert "retrain its spec with --variant released-stream" in err
+
+
 def test_evaluate_stepping(capsys, stream_run, motion_manifest):
     arguments = ("evaluate", stream_run, "--data", motion_manifest, "--views=2x1", "--threads=1")
     stepped, whole = call_json(capsys, *arguments, "--stream"), call_json(capsys, *arguments)
