@@ -1,6 +1,7 @@
 """The command `movinas`: a verb, its options, an exit code.
 
 0 done; 2 wrong usage or bad input, one clear line on stderr; 3 a target that cannot be met; 130 interrupted, resumable.
+Whoever reads the result may stop reading: the program then ends with 0.
 """
 
 import argparse
@@ -56,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.error("interrupted; a run goes on with: movinas resume RUN")
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # whoever read has seen enough
         return 0
+    finally:
+        console.flush()
 
 
 def _run(arguments: list[str]) -> int:

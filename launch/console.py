@@ -1,8 +1,10 @@
 """What people see: results on stdout, everything else on stderr; JSON where it was asked for."""
 
+import contextlib
+import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -13,9 +15,35 @@ _out = Console(highlight=False, soft_wrap=True)
 _log = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+@contextlib.contextmanager
+def _broken_pipe_told() -> Iterator[None]:
+    """A reader that has gone is told as `BrokenPipeError`: rich would end the program with exit code 1."""
+    try:
+        yield
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):
+            raise stop.__context__ from None
+        raise
+
+
+def flush() -> None:
+    """Write what is left of the result; where its reader has gone, drop it, so that nobody complains at the exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def show(text: str) -> None:
-    """A line of a result."""
-    _out.print(text, markup=False)
+    """A line of a result.
+
+    Raises:
+        BrokenPipeError: Nobody reads any more; so do the others.
+    """
+    with _broken_pipe_told():
+        _out.print(text, markup=False)
 
 
 def show_json(document: object) -> None:
@@ -40,17 +68,20 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
         table.add_column(column, justify="right" if numeric and cells else "left", overflow="fold")
     for text in texts:
         table.add_row(*text)
-    Console(highlight=False, width=None if _out.is_terminal else 160).print(table)
+    with _broken_pipe_told():
+        Console(highlight=False, width=None if _out.is_terminal else 160).print(table)
 
 
 def log(text: str) -> None:
     """A line about what is going on."""
-    _log.print(text, markup=False)
+    with _broken_pipe_told():
+        _log.print(text, markup=False)
 
 
 def error(text: str) -> None:
-    """The one line of an error."""
-    _log.print(f"movinas: {text}", markup=False, style="bold red" if _log.is_terminal else None)
+    """The one line of an error; the exit code says it too, so that it may be lost."""
+    with contextlib.suppress(BrokenPipeError), _broken_pipe_told():
+        _log.print(f"movinas: {text}", markup=False, style="bold red" if _log.is_terminal else None)
 
 
 class Progress:

@@ -31,7 +31,8 @@ class Options:
         variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
         stream: Short for --variant released-stream.
         classes: Outputs of the classifier.
-        dtype: Type of activations and stream buffers; sums over time are fp32 in any case.
+        dtype: Type of activations and stream buffers; sums over time are fp32 in any case. Streams per GB counts one
+            state per stream: while a step runs, its old and new state are held at once, besides activations.
         entries: List every entry of the streams' state; the JSON document always does.
         verify: Build each network, count MACs with fvcore and parameters, and compare.
         json: Print one JSON document.
@@ -157,7 +158,8 @@ def _show_clips(rows: Sequence[Document], options: Options) -> None:
 
 def _show_streams(rows: Sequence[Document], options: Options) -> None:
     console.show_table(
-        f"One stream, frame by frame, {options.dtype}; 1 GB is 10^9 bytes",
+        f"One stream, frame by frame, {options.dtype}; streams per GB counts one state per stream in 10^9 bytes, while "
+        "a step holds its old and new state at once, besides activations",
         ("name", "MACs per frame", "peak activations MiB", "stream buffers MiB", "state MiB", "streams per GB"),
         [
             (

@@ -44,6 +44,7 @@ class Options:
     Attributes:
         out: Folder to make; by default the next free one of runs/demo, runs/demo-2, ...
         target: Cost to land on.
+        variant: Of all networks: base, paper-stream, released-stream, or a JSON file.
         seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
         threads: Of torch; 0 takes all cores.
@@ -55,6 +56,7 @@ class Options:
 
     out: Path | None = None
     target: str = TARGET
+    variant: str = "base"
     seed: int = 0
     device: str = "auto"
     threads: int = 0
@@ -77,6 +79,7 @@ def run(options: Options) -> int:
             space="nano",
             data=manifest_path,
             target=options.target,
+            variant=options.variant,
             out=out / "search",
             search=QUICK_SEARCH if options.quick else SEARCH,
             weights=QUICK_WEIGHTS if options.quick else WEIGHTS,

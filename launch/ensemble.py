@@ -46,7 +46,7 @@ def run(options: Options) -> int:
     ensemble, provenance = _ensemble_of(find_spec_or_ensemble(options.spec, variant=options.variant))
     if options.runs:
         members = [model_folder(Path(name)) for name in options.runs]
-        assemble(ensemble, members)  # refuses what would not run
+        assemble(ensemble, members, path=Path(options.spec))  # refuses what would not run
         models = [os.path.relpath(folder.resolve(), options.out.resolve()) for folder in members]
         path = write_ensemble(make_ensemble_file(ensemble, models=models, provenance=provenance), options.out)
     else:

@@ -8,7 +8,7 @@ from launch import console
 from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
 from launch.compute import Amp, Compute, set_up
 from launch.report import write_report
-from launch.runs import model_folder
+from launch.runs import model_folder, require_streams
 from results.files import replace_file
 from results.records import TestReport
 from results.run_dir import open_run
@@ -80,6 +80,10 @@ def run(options: Options) -> int:
 def evaluate(options: Options) -> TestReport:
     """The report, which also stays in the folder of a run."""
     ensemble = load_trained(options.run)
+    if options.stream:
+        for number, member in enumerate(ensemble.members):
+            where = f"members[{number}]" if is_ensemble_file(options.run) else None
+            require_streams(member.card, path=options.run, where=where)
     compute = set_up(options)
     manifest = load_manifest(options.data)
     if manifest.class_names != ensemble.class_names:

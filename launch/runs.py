@@ -9,8 +9,8 @@ from typing import TypeVar
 from launch.options import from_yaml
 from launch.specs import find_variant
 from results.run_dir import RunDir, lock, open_run
-from retrain.model_file import is_model_folder
-from search_spaces.errors import MovinasError, RunFolderError, UsageError
+from retrain.model_file import ModelCard, is_model_folder
+from search_spaces.errors import MovinasError, RunFolderError, SpecError, UsageError
 from search_spaces.variant import Variant
 
 T = TypeVar("T")
@@ -46,6 +46,26 @@ def model_folder(path: Path) -> Path:
         RunFolderError: `path` is neither.
     """
     return path if is_model_folder(path) else open_run(path, kind="retrain").model_path
+
+
+def require_streams(card: ModelCard, *, path: Path, where: str | None = None) -> None:
+    """Refuse a network that does not stream, before anything is decoded.
+
+    Args:
+        card: What is known of it.
+        path: Where it was asked for: a run, the folder of a network, or an ensemble file.
+        where: Which member of an ensemble it is.
+
+    Raises:
+        SpecError: It does not stream.
+    """
+    if not card.variant.streams:
+        raise SpecError(
+            "must be a network that streams, but this one also looks at later frames; to get one that streams, "
+            "retrain its spec with --variant released-stream",
+            path=path,
+            where=where,
+        )
 
 
 @contextlib.contextmanager

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from search_spaces.ensemble_json import EnsembleFile, make_ensemble_file, read_spec_or_ensemble
-from search_spaces.errors import SpecError, UsageError
-from search_spaces.published import ENSEMBLES, PREFIX, name_of, published, published_ensemble, released_stream
+from search_spaces.errors import SpecError, UsageError, shown
+from search_spaces.published import ENSEMBLES, NAMES, PREFIX, name_of, published, published_ensemble, released_stream
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
 from search_spaces.typed_json import read_document, validate
@@ -44,8 +44,11 @@ def find_spec_or_ensemble(name: str, *, variant: str | None = None) -> SpecFile 
         found = read_spec_or_ensemble(Path(name))
     elif ensemble_name in ENSEMBLES:
         found = make_ensemble_file(published_ensemble(ensemble_name, Variant()))
-    else:
+    elif ensemble_name in NAMES:
         found = find_spec(name)
+    else:
+        known = ", ".join((*NAMES, *ENSEMBLES))
+        raise SpecError(f"a published network or ensemble must be one of {known}, but got {shown(ensemble_name)}")
     if variant is None:
         return found
     if isinstance(found, EnsembleFile):  # without its models, which are of networks as they were

@@ -14,7 +14,7 @@ import numpy as np
 from launch import console
 from launch.cli import INTERRUPTED
 from launch.compute import Amp, set_up
-from launch.runs import model_folder
+from launch.runs import model_folder, require_streams
 from retrain.frame_by_frame import StreamAnswer, answers
 from retrain.model_file import ModelCard, load_model
 from search_spaces.errors import UsageError
@@ -75,6 +75,7 @@ def run(options: Options) -> int:
     source = find_source(options.video, options.live)
     compute = set_up(options)
     net, card = load_model(folder)
+    require_streams(card, path=options.run)
     frames = stream_frames(source, rate_fps=card.rate_fps, short_side=card.short_side, resolution=card.resolution)
     told = answers(
         net.to(compute.device),

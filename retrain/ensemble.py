@@ -52,12 +52,13 @@ class Ensemble:
         return self.members[0].card.class_names
 
 
-def assemble(ensemble: EnsembleSpec, folders: Sequence[Path]) -> Ensemble:
+def assemble(ensemble: EnsembleSpec, folders: Sequence[Path], *, path: Path | None = None) -> Ensemble:
     """The trained networks of an ensemble.
 
     Args:
         ensemble: Says of which network each member is.
         folders: Model folder of each member, in their order.
+        path: Where the ensemble comes from, for errors.
 
     Raises:
         SpecError: Not one folder per member, a card that is missing or damaged, a network of another architecture or
@@ -65,14 +66,17 @@ def assemble(ensemble: EnsembleSpec, folders: Sequence[Path]) -> Ensemble:
         WeightsError: Weights are missing, damaged, or of another network.
     """
     if len(folders) != len(ensemble.members):
-        raise SpecError(f"must be one model per member, {len(ensemble.members)}, but got {len(folders)}")
+        raise SpecError(f"must be one model per member, {len(ensemble.members)}, but got {len(folders)}", path=path)
     members: list[TrainedMember] = []
     for number, (member, folder) in enumerate(zip(ensemble.members, folders, strict=True)):
         net, card = load_model(folder)
         if card.fingerprint != (wanted := fingerprint(member.arch, member.variant)):
             raise SpecError(f"must be of members[{number}], {wanted}, but got {card.fingerprint}", path=folder)
         members.append(TrainedMember(net=net, card=card, offset_frames=member.offset_frames))
-    return Ensemble(members=tuple(members))
+    try:
+        return Ensemble(members=tuple(members))
+    except SpecError as error:
+        raise error.at(path=path) from error
 
 
 def load_ensemble(path: Path) -> Ensemble:
@@ -90,7 +94,7 @@ def load_ensemble(path: Path) -> Ensemble:
             path=path,
             where="models",
         )
-    return assemble(ensemble_file.ensemble, [path.parent / model for model in ensemble_file.models])
+    return assemble(ensemble_file.ensemble, [path.parent / model for model in ensemble_file.models], path=path)
 
 
 def mean_logits(members: Sequence[Iterable[ClipLogits]]) -> Iterator[ClipLogits]:

@@ -13,7 +13,7 @@ from search_spaces.errors import SpecError, WeightsError, shown
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.spec_json import fingerprint
 from search_spaces.strict_json import pretty
-from search_spaces.typed_json import read_document, validate
+from search_spaces.typed_json import check_header, read_document, validate
 from search_spaces.variant import Variant
 from supernet.tensors import from_bytes, load_exactly, to_bytes
 from supernet.video_net import VideoNet
@@ -106,10 +106,7 @@ def read_card(folder: Path) -> ModelCard:
         SpecError: Missing, unreadable, or not what a card must be.
     """
     path = folder / CARD
-    document = read_document(path)
-    schema = document.get("schema") if isinstance(document, dict) else None
-    if type(schema) is not int or schema != SCHEMA or document.get("kind") != KIND:
-        raise SpecError(f"must be of kind {KIND!r} and schema {SCHEMA}, but got {shown(document)}", path=path)
+    document = check_header(read_document(path), kind=KIND, schema=SCHEMA, path=path)
     return validate(_ADAPTER, document, path=path)
 
 

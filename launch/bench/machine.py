@@ -2,7 +2,7 @@
 
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -67,8 +67,3 @@ def line_of(machine: Machine) -> str:
         f"{machine.processor}, {machine.threads} threads, torch {machine.torch}, "
         f"fp32 matrix product at {machine.matrix_gmacs_per_s:.1f} GMAC/s"
     )
-
-
-def document_of(machine: Machine) -> dict[str, object]:
-    """The machine, for a JSON document."""
-    return asdict(machine)

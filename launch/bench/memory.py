@@ -50,6 +50,8 @@ class Options:
     json: bool = False
 
     def __post_init__(self) -> None:
+        if not self.specs or not self.modes:
+            raise UsageError(f"specs and modes must not be empty, but got {self.specs} and {self.modes}")
         if min(self.frames, default=0) < 1 or self.clip_frames < 1 or self.threads < 1:
             raise UsageError(f"frames, clip_frames and threads must be at least 1, but got {self}")
 

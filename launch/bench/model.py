@@ -2,13 +2,13 @@
 
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 
 import torch
 
 from launch import console
-from launch.bench.machine import document_of, line_of, measure_machine
+from launch.bench.machine import line_of, measure_machine
 from launch.specs import find_spec, find_variant
 from search_spaces.cost import cost
 from search_spaces.errors import UsageError
@@ -39,6 +39,8 @@ class Options:
     json: bool = False
 
     def __post_init__(self) -> None:
+        if not self.specs or not self.variants:
+            raise UsageError(f"specs and variants must not be empty, but got {self.specs} and {self.variants}")
         if self.repeats < 1 or self.threads < 1:
             raise UsageError(f"repeats and threads must be at least 1, but got {self.repeats} and {self.threads}")
 
@@ -51,7 +53,7 @@ def run(options: Options) -> int:
         for name, variant in product(options.specs, options.variants)
     ]
     if options.json:
-        console.show_json({"machine": document_of(machine), "steps": rows})
+        console.show_json({"machine": asdict(machine), "steps": rows})
         return 0
     console.show_table(
         f"One streamed frame; {line_of(machine)}",

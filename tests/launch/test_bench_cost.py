@@ -8,6 +8,15 @@ def test_the_cost_model_is_as_fast_as_promised(capsys):
     assert document["genotypes_per_s_max"] > 300_000
 
 
+def test_another_variant_is_costed(capsys, tmp_path):
+    document = call_json(capsys, "bench", "cost", "--num", 10, "--repeats", 1, "--variant", "released-stream")
+    assert document["variant"] == "released-stream"
+    (tmp_path / "variant.json").write_text('{"temporal_shift": true}')
+    code, _, err = call(capsys, "bench", "cost", "--num", 10, "--variant", tmp_path / "variant.json")
+    assert code == 2
+    assert "must have no extent in time" in err
+
+
 def test_the_text_and_numbers_that_are_none(capsys):
     code, out, _ = call(capsys, "bench", "cost", "--num", 2000, "--repeats", 1)
     assert code == 0

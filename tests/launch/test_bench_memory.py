@@ -20,6 +20,9 @@ def test_numbers_that_are_none(capsys):
     code, _, err = call(capsys, "bench", "memory", "--frames=[0]")
     assert code == 2
     assert "frames, clip_frames and threads must be at least 1" in err
+    code, _, err = call(capsys, "bench", "memory", "--modes", "[]")
+    assert code == 2
+    assert "specs and modes must not be empty" in err
 
 
 def test_a_measurement_that_breaks_off_is_an_error(capsys):

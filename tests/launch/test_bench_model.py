@@ -24,6 +24,9 @@ def test_a_form_that_does_not_stream_and_numbers_that_are_none(capsys):
     code, _, err = call(capsys, "bench", "model", "published:A0", "--variants", "[base]", "--repeats", 1)
     assert code == 2
     assert "variant: must be causal" in err
+    code, _, err = call(capsys, "bench", "model", "--variants", "[]")
+    assert code == 2
+    assert "specs and variants must not be empty, but got ('published:A0'," in err
     code, _, err = call(capsys, "bench", "model", "--repeats", 0)
     assert code == 2
     assert "repeats and threads must be at least 1, but got 0 and 1" in err

@@ -1,8 +1,10 @@
 """The program's front door: verbs, help, exit codes, one line per error."""
 
 import importlib
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from program import call
@@ -53,3 +55,37 @@ def test_light_verbs_do_not_import_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def unread():
+    """The writing end of a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    yield writing
+    os.close(writing)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("cost published:A0", 0),
+        ("cost published:A0 --json", 0),
+        ("bench cost --num=10 --repeats=1", 0),
+        ("--help", 0),
+        ("cost --help", 0),
+        ("cost published:A9", 2),
+    ],
+)
+def test_a_reader_that_has_gone_ends_the_program_quietly(unread, arguments, expected):
+    command = [sys.executable, "-m", "launch", *arguments.split()]
+    folder = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=folder, stdout=unread, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == expected
+    assert done.stderr.count("\n") == (1 if expected else 0), done.stderr
+
+
+def test_an_error_that_nobody_reads_keeps_its_exit_code(unread):
+    command = [sys.executable, "-m", "launch", "cost", "published:A9"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], stdout=unread, stderr=unread, check=False)
+    assert done.returncode == 2

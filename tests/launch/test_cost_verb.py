@@ -52,6 +52,8 @@ def test_the_text_shows_streams_and_their_entries_where_there_are_any(capsys):
     assert "State of a stream" not in plain
     _, stream, _ = call(capsys, "cost", "published:A0", "--stream")
     assert "streams per GB" in stream
+    assert "a step holds its old and new state at once, besides activations" in stream
+    assert "its old and new state are held at once" in " ".join(call(capsys, "cost", "--help")[1].split())
     assert "370" in stream
     assert "block3.layer1.stream_buffer" not in stream
     _, entries, _ = call(capsys, "cost", "published:A0", "--stream", "--entries")

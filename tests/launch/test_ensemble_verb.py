@@ -218,7 +218,11 @@ def test_bad_input(capsys, made, motion_manifest, retrain_run, tmp_path):
         capsys, "retrain", "published:A6", data, f"--out={tmp_path / 'run'}"
     )
     out = f"--out={tmp_path / 'out'}"
-    assert "must be one model per member, 2, but got 1" in refused(capsys, "ensemble", file, runs[0], out)
+    line = refused(capsys, "ensemble", file, runs[0], out)
+    assert f"{file}: must be one model per member, 2, but got 1" in line
+    line = refused(capsys, "evaluate", trained, data, "--stream")
+    assert f"{trained}: members[0]: must be a network that streams" in line
+    assert "one of A0, A1, A2, A3, A4, A5, A6, but got 'A7'" in refused(capsys, "ensemble", "published:A7", out)
     assert "model: must be of members[1]" in refused(capsys, "ensemble", file, runs[0], retrain_run, out)
     assert "must be" in refused(capsys, "ensemble", file, runs[0], tmp_path, out)
     odd = dataclasses.replace(published("A0"), clip=dataclasses.replace(published("A0").clip, num_frames=25))

@@ -33,7 +33,7 @@ def test_specs_and_ensembles(tmp_path):
         find_spec(str(path))
     with pytest.raises(SpecError, match="but got 'A6', the ensemble of A4 and A5"):
         find_spec("published:A6")
-    with pytest.raises(SpecError, match="a published network must be one of A0"):
+    with pytest.raises(SpecError, match="must be one of A0, A1, A2, A3, A4, A5, A6, but got 'A7'"):
         find_spec_or_ensemble("published:A7")
 
 

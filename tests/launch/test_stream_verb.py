@@ -155,6 +155,32 @@ def test_an_interrupt_ends_a_silent_camera_at_once(stream_run, video, tmp_path):
     assert "resume" not in err
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reader_may_stop_after_a_line(stream_run, video, as_json):
+    """As `head` does."""
+    command = [sys.executable, "-m", "launch", "stream", str(stream_run), str(video), *(["--json"] if as_json else [])]
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    first = os.read(reading, 1)
+    os.close(reading)
+    _, err = process.communicate(timeout=60)
+    assert first
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert "BrokenPipe" not in err
+
+
+def test_a_network_that_does_not_stream_is_refused(capsys, retrain_run, video, motion_manifest):
+    for arguments in (("stream", retrain_run, video), ("evaluate", retrain_run, "--data", motion_manifest, "--stream")):
+        code, out, err = call(capsys, *arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"movinas: {retrain_run}: must be a network that streams, but" in err
+        assert "retrain its spec with --variant released-stream" in err
+
+
 def test_evaluate_stepping(capsys, stream_run, motion_manifest, monkeypatch):
     lengths, step = [], VideoNet.step
 
