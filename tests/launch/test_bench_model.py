@@ -1,11 +1,18 @@
 """`movinas bench model`: the time of a streamed frame beside what the machine can do."""
 
 import pytest
+import torch
 from program import call, call_json
+
+from launch.bench.plain_net import PlainNet
+from search_spaces.published import published
+from search_spaces.variant import VARIANTS
+from supernet.calibrate import settle
+from supernet.video_net import VideoNet
 
 
 def test_every_network_and_form_is_measured(capsys):
-    document = call_json(capsys, "bench", "model", "published:A0", "--repeats", 2)
+    document = call_json(capsys, "bench", "model", "published:A0", "--repeats", 2, "--works", "[frame]")
     assert document["machine"]["threads"] == 1
     assert document["machine"]["matrix_gmacs_per_s"] > 0
     steps = document["steps"]
@@ -29,4 +36,67 @@ def test_a_form_that_does_not_stream_and_numbers_that_are_none(capsys):
     assert "specs and variants must not be empty, but got ('published:A0'," in err
     code, _, err = call(capsys, "bench", "model", "--repeats", 0)
     assert code == 2
-    assert "repeats and threads must be at least 1, but got 0 and 1" in err
+    assert "repeats, work_repeats and threads must be at least 1, but got 0, 5 and 1" in err
+
+
+def test_every_work_is_measured_beside_a_plain_network(capsys, tmp_path):
+    assert call(capsys, "space", "sample", "nano", "-n", "1", "--out", tmp_path)[0] == 0
+    (spec,) = tmp_path.iterdir()
+    document = call_json(capsys, "bench", "model", spec, "--repeats", 1, "--work_repeats", 1)
+    rows = document["beside_plain"]
+    assert [row["work"] for row in rows] == ["train", "clip", "frame"]
+    assert all(row["speedup"] == pytest.approx(row["plain_ms"] / row["ms"]) for row in rows)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_plain_network_is_the_same_function(stream):
+    spec = published("A0")
+    ours = VideoNet(spec, VARIANTS["released-stream" if stream else "base"], num_classes=5, rezero=0.5)
+    plain = PlainNet(spec, num_classes=5, stream=stream)
+    assert sum(map(torch.numel, plain.parameters())) == sum(map(torch.numel, ours.parameters()))
+    clips_BCTHW = torch.rand(1, 3, 6, 50, 61, generator=torch.Generator().manual_seed(0))
+    settle(ours, clips_BCTHW)
+    copy_into(plain, ours)
+    with torch.no_grad():
+        wanted_BK = ours(clips_BCTHW)
+        found_BK, _ = plain.eval()(clips_BCTHW)
+        assert (found_BK - wanted_BK).abs().max() <= 1e-5 * wanted_BK.abs().max()
+        if stream:
+            _, state = plain(clips_BCTHW[:, :, :2])
+            found_BK, _ = plain(clips_BCTHW[:, :, 2:], state)
+            assert (found_BK - wanted_BK).abs().max() <= 1e-5 * wanted_BK.abs().max()
+
+
+def copy_into(plain, ours):
+    """The numbers of our network, part by part."""
+    pairs = [(plain.stem, ours.stem), (plain.head, ours.head.conv)]
+    layers = [layer for block in ours.blocks for layer in block]
+    for theirs, layer in zip(plain.layers, layers, strict=True):
+        (depthwise,) = layer.depthwise.values()
+        pairs += [(theirs.expand, layer.expand), (theirs.depthwise, depthwise.conv), (theirs.project, layer.project)]
+        pairs += [(theirs.temporal, depthwise.temporal)] if depthwise.temporal is not None else []
+        pairs += [(theirs.skip, layer.skip)] if layer.skip is not None else []
+        theirs.rezero.data.copy_(layer.rezero)
+        for conv, weight, bias in (
+            (theirs.reduce, layer.se.reduce_weight, layer.se.reduce_bias),
+            (theirs.raise_, layer.se.expand_weight, layer.se.expand_bias),
+        ):
+            conv.weight.data.copy_(weight.flatten(1)[:, :, None, None, None])
+            conv.bias.data.copy_(bias)
+    for theirs, conv in pairs:
+        theirs.conv.weight.data.copy_(conv.weight.detach().view_as(theirs.conv.weight))
+        theirs.norm.load_state_dict(
+            {
+                "weight": conv.scale,
+                "bias": conv.shift,
+                "running_mean": conv.running_mean,
+                "running_var": conv.running_var,
+                "num_batches_tracked": torch.tensor(0),
+            }
+        )
+    for conv, weight, bias in (
+        (plain.dense, ours.head.dense_weight, ours.head.dense_bias),
+        (plain.classifier, ours.head.classifier.weight, ours.head.classifier.bias),
+    ):
+        conv.weight.data.copy_(weight.detach()[:, :, None, None, None])
+        conv.bias.data.copy_(bias)
