@@ -44,11 +44,6 @@ def depthwise_conv(x_BTHWC: Tensor, weight: Tensor, *, stride: int, padding: Pad
         x_BTHWC = F.pad(x_BTHWC, (0, 0, 0, 0, 0, 0, *times))
         times = (0, 0)
     channels = x_BTHWC.shape[4]
-    over_time_alone = weight.shape[2] > 1 and weight[0, 0, 0].numel() == stride == 1
-    if over_time_alone:  # as 2-D convolution with the pixels of a frame in a row
-        x_BCTX = x_BTHWC.flatten(2, 3).permute(0, 3, 1, 2)
-        y_BCTX = F.conv2d(x_BCTX, weight[..., 0], padding=(times[0], 0), groups=channels)
-        return y_BCTX.permute(0, 2, 3, 1).reshape(x_BTHWC.shape[0], -1, *x_BTHWC.shape[2:])
     if weight.shape[2] == 1:
         x_NCHW = x_BTHWC.flatten(0, 1).permute(0, 3, 1, 2)
         y_NCHW = F.conv2d(x_NCHW, weight[:, :, 0], stride=stride, padding=(rows[0], columns[0]), groups=channels)

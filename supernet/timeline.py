@@ -111,7 +111,5 @@ class Timeline:
         """
         numbers_BT1 = self._frames_seen_BT1 - 1.0
         even_C = torch.arange(0.0, channels, 2.0, device=numbers_BT1.device)
-        angles_BTC = numbers_BT1 * 10_000.0 ** (
-            -even_C / channels
-        )  # an odd channel has the rate of the even one before
+        angles_BTC = numbers_BT1 * 10_000.0 ** (-even_C / channels)  # an odd channel has that of the even one before
         return torch.cat((angles_BTC.sin(), angles_BTC[..., : channels // 2].cos()), dim=-1)
