@@ -2,7 +2,8 @@
 
 A network's cost is a sum over its layers, and a layer's cost depends on few decisions: its own, its block's width, and
 for a block's first layer the width of the block before. One small table per layer therefore holds every case.
-Only sums can be looked up this way; the peak of the activations is computed spec by spec.
+Only sums can be looked up this way; the peak of the activations is computed spec by spec. Where the clip is decided
+too, everything of it that the metric depends on has tables of its own; the frame rate changes no cost of a clip.
 """
 
 import functools
@@ -43,20 +44,8 @@ class _Block:
     layer_columns: tuple[int, ...]
 
 
-class CostTable:
-    """Costs of genotypes of one space under one metric and clip.
-
-    Args:
-        space: The space.
-        variant: How its networks are built.
-        metric: What is summed; `paper_half_macs` are twice the paper's FLOPs.
-        num_classes: Outputs of the classifier.
-        clip: Clip geometry where it is not the space's own.
-        dtype: Type of stream buffers.
-
-    Raises:
-        SpecError: The space's networks cannot be built in this variant.
-    """
+class _ClipTable:
+    """Costs of genotypes of one space under one metric, all for the same clip; as `CostTable`."""
 
     def __init__(
         self,
@@ -65,21 +54,19 @@ class CostTable:
         *,
         metric: Metric,
         num_classes: int,
-        clip: ClipGeometry | None = None,
-        dtype: DataType = "fp32",
+        clip: ClipGeometry,
+        dtype: DataType,
     ) -> None:
-        space.check_fits(variant)
-        self._space, self._variant = space, variant
+        self._space, self._variant, self._clip = space, variant, clip
         self._metric: Metric = metric
         self._dtype: DataType = dtype
-        self._clip = clip or space.clip
         self._num_layer_codes = len(space.kernels) * len(space.expansions) * len(space.se)
-        self._stem = self._value(stem_cost(space.stem_width, clip=self._clip))
+        self._stem = self._value(stem_cost(space.stem_width, clip=clip))
         self._blocks, size = self._build_blocks()
         self._head = self._build_head(size, num_classes)
+        self._head_column = [decision.name for decision in space.decisions].index("head.width")
 
     def costs(self, indices_ND: Indices) -> Integers:
-        """Exact cost of each genotype, (N,); rows must be canonical (inactive decisions 0)."""
         result_N = np.empty(len(indices_ND), dtype=np.int64)
         for start in range(0, len(indices_ND), CHUNK):
             chunk_DN = np.ascontiguousarray(indices_ND[start : start + CHUNK].T)
@@ -87,7 +74,7 @@ class CostTable:
         return result_N
 
     def bounds(self) -> tuple[int, int]:
-        """Least and greatest cost in the space, exactly, by dynamic programming over the blocks' widths."""
+        """By dynamic programming over the blocks' widths."""
         num_widths = len(self._space.width_multipliers)
         low_W = high_W = np.full(1, self._stem, dtype=np.int64)
         for block in self._blocks:
@@ -124,7 +111,7 @@ class CostTable:
                 else:
                     total_N += rest.take(code_N) * (depth_N > layer)
             previous_N = width_N
-        total_N += self._head[previous_N, chunk_DN[-1]]
+        total_N += self._head[previous_N, chunk_DN[self._head_column]]
         return total_N
 
     def _build_blocks(self) -> tuple[tuple[_Block, ...], int]:
@@ -208,6 +195,70 @@ class CostTable:
             return part.params
         buffer_bytes, whole_bytes = state_bytes(part.state, bytes_per_element=BYTES[self._dtype])
         return buffer_bytes if self._metric == "stream_buffer_bytes" else whole_bytes
+
+
+class CostTable:
+    """Costs of genotypes of one space under one metric.
+
+    Args:
+        space: The space.
+        variant: How its networks are built.
+        metric: What is summed; `paper_half_macs` are twice the paper's FLOPs.
+        num_classes: Outputs of the classifier.
+        clip: Clip geometry of all genotypes alike; None takes the space's, or of each genotype the one it decides on.
+        dtype: Type of stream buffers.
+
+    Raises:
+        SpecError: The space's networks cannot be built in this variant.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        variant: Variant,
+        *,
+        metric: Metric,
+        num_classes: int,
+        clip: ClipGeometry | None = None,
+        dtype: DataType = "fp32",
+    ) -> None:
+        space.check_fits(variant)
+        self._space = space
+        self.clips = space.clips if clip is None else (clip,)
+        tables: dict[tuple[int, ...], _ClipTable] = {}
+        for each in self.clips:
+            if (extent := _extent(metric, each)) not in tables:
+                tables[extent] = _ClipTable(
+                    space, variant, metric=metric, num_classes=num_classes, clip=each, dtype=dtype
+                )
+        self._tables = tuple(tables[_extent(metric, each)] for each in self.clips)
+
+    def costs(self, indices_ND: Indices) -> Integers:
+        """Exact cost of each genotype, (N,); rows must be canonical (inactive decisions 0)."""
+        if len(self._tables) == 1:
+            return self._tables[0].costs(indices_ND)
+        numbers_N = self._space.clip_numbers(indices_ND)
+        result_N = np.empty(len(indices_ND), dtype=np.int64)
+        for number in np.unique(numbers_N):
+            result_N[numbers_N == number] = self._tables[number].costs(indices_ND[numbers_N == number])
+        return result_N
+
+    def bounds(self) -> tuple[int, int]:
+        """Least and greatest cost in the space, exactly."""
+        lows, highs = zip(*self.bounds_by_clip(), strict=True)
+        return min(lows), max(highs)
+
+    def bounds_by_clip(self) -> tuple[tuple[int, int], ...]:
+        """Least and greatest cost for each of `clips`."""
+        found = {table: table.bounds() for table in set(self._tables)}
+        return tuple(found[table] for table in self._tables)
+
+
+def _extent(metric: Metric, clip: ClipGeometry) -> tuple[int, ...]:
+    """What of a clip a cost depends on."""
+    if metric == "params":
+        return ()
+    return (clip.resolution,) if metric.startswith("stream") else (clip.num_frames, clip.resolution)
 
 
 @functools.lru_cache(maxsize=64)
