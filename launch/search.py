@@ -18,6 +18,7 @@ from launch.specs import find_variant
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
+from nas.start import STARTS
 from results.checkpoint import load_newest
 from results.records import ResultRecord, StartRecord, StepRecord
 from results.run_dir import RunDir, create_run
@@ -197,6 +198,7 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
     problem = Problem(space=space, variant=variant, target=target, num_classes=manifest.num_classes, seed=options.seed)
     problem.check_feasible()
     random_baseline(problem, options.search.selection)
+    STARTS[options.search.start](problem)
     return problem, manifest
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from search_spaces.cost import BYTES, DataType, cost
 from search_spaces.cost_table import CostTable, Metric, cost_table
 from search_spaces.errors import TargetError
+from search_spaces.mean_cost import Floats, mean_cost
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.variant import Variant
@@ -102,6 +103,13 @@ class Target:
         units = [self._unit(each) for each in table.clips]
         lows, highs = zip(*table.bounds_by_clip(), strict=True)
         return min(map(operator.mul, lows, units)), max(map(operator.mul, highs, units))
+
+    def mean(
+        self, space: SearchSpace, variant: Variant, chance_DC: Floats, *, num_classes: int
+    ) -> tuple[float, Floats]:
+        """Mean cost of a policy's architectures in this target's unit, and its gradient; see `mean_cost`."""
+        table = self._table(space, variant, num_classes=num_classes, clip=None)
+        return mean_cost(space, table, chance_DC, [self._unit(each) for each in table.clips])
 
     @property
     def _dtype(self) -> DataType:
