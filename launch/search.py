@@ -14,7 +14,7 @@ from launch.plan import show_plan, try_supernet
 from launch.report import write_report
 from launch.runs import held_new, variant_of
 from launch.search_clips import SearchClips
-from launch.specs import find_variant
+from launch.specs import find_variant, with_clip_choices
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
@@ -49,6 +49,8 @@ class Options:
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
         target: Cost to land on, such as macs=12M/clip.
         out: Run folder to make.
+        clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5; every
+            architecture is then trained and measured on clips of its own.
         variant: base, paper-stream, released-stream, or a JSON file.
         proxy: Clips of the search where they differ from the space's, such as frames=16,resolution=112; costs stay
             those of the space.
@@ -70,6 +72,7 @@ class Options:
     data: Path
     target: str
     out: Path
+    clip_choices: str | None = None
     variant: str = "base"
     proxy: str | None = None
     held_out: float = 0.3
@@ -187,7 +190,7 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
             f"held_out must be in (0, 1) and compare_clips at least 2, but got {options.held_out} and "
             f"{options.compare_clips}"
         )
-    space = find_space(options.space)
+    space = with_clip_choices(find_space(options.space), options.clip_choices)
     target, variant = parse_target(options.target), find_variant(options.variant)
     clip_geometry(options, space.clip)
     if options.proxy and len(space.clips) > 1:

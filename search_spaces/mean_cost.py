@@ -23,6 +23,12 @@ LayerChances = tuple[Floats, Floats, Floats]
 """Probabilities of a layer's kernels, expansions, and squeeze-and-excitation."""
 
 
+def uniform_chances(space: SearchSpace) -> Floats:
+    """Probabilities of the uniform policy, (D, C)."""
+    counts_D = np.array([len(decision.choices) for decision in space.decisions])
+    return np.where(np.arange(counts_D.max()) < counts_D[:, None], 1 / counts_D[:, None], 0.0)
+
+
 def mean_cost(
     space: SearchSpace, table: CostTable, chance_DC: Floats, units: Sequence[float] | None = None
 ) -> tuple[float, Floats]:
