@@ -66,9 +66,7 @@ def run(options: Options) -> int:
     Raises:
         InfeasibleTargetError: After it is printed, where no architecture of the space meets the target.
     """
-    space = with_clip_choices(find_space(options.name), options.clip_choices)
-    variant = find_variant(options.variant)
-    problem = _problem(options, space, variant)
+    space, variant, problem = _resolved(options)
     document = _document(options, space, variant, problem)
     if options.json:
         console.show_json(document)
@@ -79,12 +77,18 @@ def run(options: Options) -> int:
     return 0
 
 
-def _problem(options: Options, space: SearchSpace, variant: Variant) -> Problem | None:
+def describe(options: Options) -> Document:
+    """What `--json` prints."""
+    return _document(options, *_resolved(options))
+
+
+def _resolved(options: Options) -> tuple[SearchSpace, Variant, Problem | None]:
+    space = with_clip_choices(find_space(options.name), options.clip_choices)
+    variant = find_variant(options.variant)
     if options.target is None:
-        return None
-    return Problem(
-        space=space, variant=variant, target=parse_target(options.target), num_classes=options.classes, seed=0
-    )
+        return space, variant, None
+    target = parse_target(options.target)
+    return space, variant, Problem(space=space, variant=variant, target=target, num_classes=options.classes, seed=0)
 
 
 def _document(options: Options, space: SearchSpace, variant: Variant, problem: Problem | None) -> Document:
