@@ -1,6 +1,7 @@
 """The clips of a search, and a whole search that decides on them."""
 
 import json
+import multiprocessing
 import shutil
 from dataclasses import replace
 from itertools import islice
@@ -75,8 +76,26 @@ def test_a_position_is_the_same_videos_at_every_geometry(motion_manifest):
             assert one.labels_B.tolist() == other.labels_B.tolist()
             assert one.frames_BTHWC.shape[1:4] == (4, 24, 24)
             assert other.frames_BTHWC.shape[1:4] == (6, 32, 32)
+            assert not multiprocessing.active_children()  # that read ahead, of clips nobody may want
     fast, slow = (next(clips.reward(0, replace(large, rate_fps=rate))).frames_BTHWC for rate in (8.0, 4.0))
     assert not torch.equal(fast, slow)
+
+
+def test_rewards_are_of_the_middle_of_a_video_and_training_of_any_place(motion_manifest):
+    clips = search_clips(motion_manifest, {clip: clip for clip in SPACE.clips})
+    clip = ClipGeometry(num_frames=4, resolution=24, rate_fps=8.0)
+    for stream, num_batches, same in ((clips.reward, 2, True), (clips.train, 5, False)):
+        epochs = []
+        for epoch in range(2):
+            batches = list(islice(stream(epoch * num_batches, clip), num_batches))
+            frames = zip(
+                (i for batch in batches for i in batch.indices),
+                (f for b in batches for f in b.frames_BTHWC),
+                strict=True,
+            )
+            epochs.append(dict(frames))
+        assert set(epochs[0]) == set(epochs[1])
+        assert all(torch.equal(epochs[0][index], epochs[1][index]) for index in epochs[0]) == same
 
 
 def test_a_proxy_is_read_in_place_of_the_clip_that_networks_are_meant_for(motion_manifest):
