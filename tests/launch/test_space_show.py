@@ -1,10 +1,9 @@
 """`movinas space show`: a space, and where a target lies in it."""
 
 import json
-import math
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -133,11 +132,9 @@ def test_samples_out_of_range_are_refused(capsys):
 
 
 def test_an_answer_takes_less_than_three_seconds():
-    """A process of its own, imports and all; the largest of the named spaces."""
+    """A process of its own, imports and all; the largest of the named spaces. Of the processor, which may be shared."""
     command = [sys.executable, "-m", "launch", "space", "show", "a5", "--target=macs=276G/clip"]
-    best = math.inf
-    for _ in range(3):
-        start = time.monotonic()
-        subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
-        best = min(best, time.monotonic() - start)
-    assert best < 3
+    before = os.times()
+    subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 3
