@@ -152,9 +152,10 @@ class ClipTable:
     def _layer_codes(self, base_width: int, width: int, in_width: int, in_size: int, stride: int) -> list[int]:
         base = base_width if self._space.expansion_of == "base" else width
         values = []
-        for kernel, expansion, se in product(self._space.kernels, self._space.expansions, self._space.se):
+        kernels = [parse_kernel(name) for name in self._space.kernels]
+        for kernel, expansion, se in product(kernels, self._space.expansions, self._space.se):
             layer = LayerSpec(
-                kernel=parse_kernel(kernel),
+                kernel=kernel,
                 width=width,
                 expansion=round_width(base * expansion),
                 stride=stride,
