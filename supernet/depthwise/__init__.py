@@ -1,7 +1,7 @@
 """Depthwise convolution over clips whose channels lie innermost, by whichever way is fast where it runs.
 
-`backends.py` has the ways, `table.py` says which is taken for which convolution and pass. Where torch's operators are
-listened to (compilation, export, tracing, counters of operations) torch's own convolution runs, and nothing else.
+`own_kernels.py` and `torch_ways.py` have the ways, `table.py` says which is taken for which convolution and pass. Where
+torch's operators are listened to (compilation, export, tracing, counters of operations) torch's own convolution runs.
 """
 
 import functools
@@ -40,8 +40,7 @@ def depthwise_conv(x_BTHWC: Tensor, weight: Tensor, *, stride: int, padding: Pad
         return plain(x_BTHWC, weight, stride=stride, padding=padding)
     if torch.is_autocast_enabled(device):
         x_BTHWC = x_BTHWC.to(torch.get_autocast_dtype(device))
-    has_cpp = native.library() is not None
-    plan = _plan(x_BTHWC.shape, weight.shape, stride, padding, device, x_BTHWC.dtype, has_cpp)
+    plan = _plan(x_BTHWC.shape, weight.shape, stride, padding, device, x_BTHWC.dtype, native.usable(x_BTHWC))
     x_BTHWC = x_BTHWC.contiguous()
     if torch.is_grad_enabled() and (x_BTHWC.requires_grad or weight.requires_grad):
         y_BTHWC: Tensor = _Depthwise.apply(x_BTHWC, weight, plan)  # type: ignore[no-untyped-call]
@@ -78,17 +77,17 @@ class _Depthwise(torch.autograd.Function):
 
 
 @functools.lru_cache(maxsize=4096)
-def _plan(
+def _plan(  # noqa: PLR0917
     shape_BTHWC: torch.Size,
     weight_shape: torch.Size,
     stride: int,
     padding: Padding,
     device: str,
     dtype: torch.dtype,
-    has_cpp: bool,  # noqa: FBT001
+    has_kernels: bool,
 ) -> Plan:
-    """What computes such a convolution; `has_cpp` is part of the key alone."""
-    del has_cpp
+    """What computes such a convolution; `has_kernels` is part of the key alone."""
+    del has_kernels
     clips, frames, height, width, channels = shape_BTHWC
     geometry = Geometry(
         clips=clips,

@@ -51,15 +51,13 @@ class Geometry:
         return all(front == behind for front, behind in self.padding)
 
     @functools.cached_property
-    def padded_THW(self) -> Sizes:
+    def padded_THW(self) -> Sizes:  # noqa: N802
         """Of the input with its padding."""
-        frames, height, width = (
-            size + sum(padded) for size, padded in zip(self.input_THW, self.padding, strict=True)
-        )
+        frames, height, width = (size + sum(padded) for size, padded in zip(self.input_THW, self.padding, strict=True))
         return frames, height, width
 
     @functools.cached_property
-    def output_THW(self) -> Sizes:
+    def output_THW(self) -> Sizes:  # noqa: N802
         """Of the output."""
         frames, height, width = (
             (size - extent) // step + 1

@@ -21,12 +21,15 @@ from search_spaces.errors import SpecError
 from search_spaces.spec import Kernel
 from search_spaces.strict_json import digest
 from search_spaces.typed_json import check_header, read_document, validate, write_document
-from supernet.depthwise.backends import BACKENDS, Function
+from supernet.depthwise.backend import Function
 from supernet.depthwise.geometry import Geometry
+from supernet.depthwise.own_kernels import CPP, TRITON
+from supernet.depthwise.torch_ways import HYBRID, TAPS, TORCH3D, VIEW2D
 
 KIND, SCHEMA = "movinas.depthwise_table", 1
 VARIABLE = "MOVINAS_DEPTHWISE_TABLE"
 
+BACKENDS = {"cpp": CPP, "triton": TRITON, "view2d": VIEW2D, "torch3d": TORCH3D, "hybrid": HYBRID, "taps": TAPS}
 Pass = Literal["forward", "input_gradient", "weight_gradient"]
 PASSES: tuple[Pass, ...] = get_args(Pass)
 Size = Literal["small", "medium", "large"]

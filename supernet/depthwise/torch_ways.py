@@ -1,6 +1,6 @@
-"""Depthwise convolution and its gradients in torch's own operators, in four ways.
+"""Depthwise convolution and its gradients in torch's own operators, in four ways, as backends.
 
-Functions are as in `backends.Backend`; a weight of another dtype is cast to that of the input.
+A weight of another dtype is cast to that of the input.
 """
 
 import itertools
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from supernet.depthwise.backend import Backend
 from supernet.depthwise.geometry import Geometry, Padding, Sizes
 
 
@@ -30,10 +31,14 @@ def plain(x_BTHWC: Tensor, weight: Tensor, *, stride: int, padding: Padding) -> 
     return y_BCTHW.permute(0, 2, 3, 4, 1).contiguous()
 
 
+def _always(geometry: Geometry, device: str, dtype: torch.dtype) -> bool:
+    return True
+
+
 # ---- torch3d: torch's own convolution in 3-D ----
 
 
-def torch3d_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def _torch3d_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     x_BTHWC, padding = _padded(x_BTHWC, geometry)
     x_BCTHW = x_BTHWC.permute(0, 4, 1, 2, 3)
     weight = weight.to(x_BTHWC.dtype)
@@ -41,7 +46,7 @@ def torch3d_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tens
     return y_BCTHW.permute(0, 2, 3, 4, 1).contiguous()
 
 
-def torch3d_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def _torch3d_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     padding = geometry.front if geometry.symmetric else (0, 0, 0)
     size_THW = geometry.input_THW if geometry.symmetric else geometry.padded_THW
     like_BCTHW = g_BTHWC.new_empty(geometry.clips, *size_THW, geometry.channels).permute(0, 4, 1, 2, 3)
@@ -51,7 +56,7 @@ def torch3d_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) 
     return (gx_BTHWC if geometry.symmetric else _cropped(gx_BTHWC, geometry)).contiguous()
 
 
-def torch3d_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry) -> Tensor:
+def _torch3d_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry) -> Tensor:
     x_BTHWC, padding = _padded(x_BTHWC, geometry)
     x_BCTHW, g_BCTHW = x_BTHWC.permute(0, 4, 1, 2, 3), g_BTHWC.permute(0, 4, 1, 2, 3)
     like = x_BTHWC.new_empty(geometry.channels, 1, *geometry.kernel)
@@ -76,7 +81,7 @@ def _cropped(gx_BTHWC: Tensor, geometry: Geometry) -> Tensor:
 def _gradients(
     g: Tensor, x: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...], *, by_weight: bool
 ) -> tuple[Tensor, Tensor]:
-    """By input and weight, of torch's convolution; only one is computed, and of its own tensor only the shape counts."""
+    """Of torch's convolution, of which one is computed; of the tensor that is for, only the shape counts."""
     ones, zeros, groups = [1] * len(stride), [0] * len(stride), weight.shape[0]
     mask = [not by_weight, by_weight, False]
     gx, gw, _ = torch.ops.aten.convolution_backward(
@@ -85,14 +90,22 @@ def _gradients(
     return gx, gw
 
 
+TORCH3D = Backend(
+    usable=_always,
+    forward=_torch3d_forward,
+    input_gradient=_torch3d_input_gradient,
+    weight_gradient=_torch3d_weight_gradient,
+)
+
+
 # ---- view2d: torch's own convolution in 2-D, over space alone, or over time alone with the pixels in a row ----
 
 
-def view2d_usable(geometry: Geometry) -> bool:
+def _view2d_usable(geometry: Geometry, device: str, dtype: torch.dtype) -> bool:
     return _over_space_alone(geometry) or _over_time_alone(geometry)
 
 
-def view2d_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def _view2d_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     x_BTHWC, padding = _padded(x_BTHWC, geometry)
     flat_padding, stride = _flat(geometry, padding)
     w_CHW = _flat_weight(weight.to(x_BTHWC.dtype), geometry)
@@ -101,7 +114,7 @@ def view2d_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tenso
     return _clips_of(y_NCHW, geometry.clips, geometry.output_THW)
 
 
-def view2d_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def _view2d_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     padding, stride = _flat(geometry, geometry.front if geometry.symmetric else (0, 0, 0))
     size_THW = geometry.input_THW if geometry.symmetric else geometry.padded_THW
     like_BTHWC = g_BTHWC.new_empty(geometry.clips, *size_THW, geometry.channels)
@@ -112,7 +125,7 @@ def view2d_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -
     return gx_BTHWC if geometry.symmetric else _cropped(gx_BTHWC, geometry).contiguous()
 
 
-def view2d_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry) -> Tensor:
+def _view2d_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry) -> Tensor:
     x_BTHWC, inner = _padded(x_BTHWC, geometry)
     padding, stride = _flat(geometry, inner)
     like = x_BTHWC.new_empty(geometry.channels, 1, *geometry.kernel)
@@ -149,10 +162,18 @@ def _clips_of(y_NCHW: Tensor, clips: int, size_THW: Sizes) -> Tensor:
     return y_NCHW.permute(0, 2, 3, 1).reshape(clips, *size_THW, y_NCHW.shape[1])
 
 
+VIEW2D = Backend(
+    usable=_view2d_usable,
+    forward=_view2d_forward,
+    input_gradient=_view2d_input_gradient,
+    weight_gradient=_view2d_weight_gradient,
+)
+
+
 # ---- taps: one product per number of the kernel ----
 
 
-def taps_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def _taps_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     w_XC = weight.to(x_BTHWC.dtype).flatten(1).t().contiguous()
     y_BTHWC = None
     for tap, read_BTHWC in enumerate(_reads(_all_padded(x_BTHWC, geometry), geometry)):
@@ -161,7 +182,7 @@ def taps_forward(x_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     return y_BTHWC
 
 
-def taps_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def _taps_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     w_XC = weight.to(g_BTHWC.dtype).flatten(1).t().contiguous()
     gx_BTHWC = g_BTHWC.new_zeros(geometry.clips, *geometry.padded_THW, geometry.channels)
     for tap, read_BTHWC in enumerate(_reads(gx_BTHWC, geometry)):
@@ -169,7 +190,7 @@ def taps_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> 
     return _cropped(gx_BTHWC, geometry).contiguous()
 
 
-def taps_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry) -> Tensor:
+def _taps_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry) -> Tensor:
     sums = [
         (g_BTHWC * read_BTHWC).sum(dim=(0, 1, 2, 3), dtype=torch.promote_types(g_BTHWC.dtype, torch.float32))
         for read_BTHWC in _reads(_all_padded(x_BTHWC, geometry), geometry)
@@ -192,25 +213,33 @@ def _reads(x_BTHWC: Tensor, geometry: Geometry) -> Iterator[Tensor]:
         ]
 
 
+TAPS = Backend(
+    usable=_always,
+    forward=_taps_forward,
+    input_gradient=_taps_input_gradient,
+    weight_gradient=_taps_weight_gradient,
+)
+
+
 # ---- hybrid: torch's fast kernels in place of its slow ones (engineering.md 6.2) ----
 
 
-def hybrid_usable(geometry: Geometry) -> bool:
+def _hybrid_usable(geometry: Geometry, device: str, dtype: torch.dtype) -> bool:
     reach = zip(geometry.kernel, geometry.padding, strict=True)
     return geometry.stride == 1 and all(max(padded) < extent for extent, padded in reach)
 
 
-def hybrid_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def _hybrid_input_gradient(g_BTHWC: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """At stride 1 this is a convolution too, with the kernel turned around."""
     times, rows, columns = (
         (extent - 1 - front, extent - 1 - behind)
         for extent, (front, behind) in zip(geometry.kernel, geometry.padding, strict=True)
     )
     around = replace(geometry, input_THW=geometry.output_THW, padding=(times, rows, columns))
-    return torch3d_forward(g_BTHWC, weight.flip(2, 3, 4), around)
+    return _torch3d_forward(g_BTHWC, weight.flip(2, 3, 4), around)
 
 
-def hybrid_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry) -> Tensor:
+def _hybrid_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry) -> Tensor:
     """For each frame of the kernel, that of a 2-D convolution of all frames it meets."""
     times, rows, columns = geometry.padding
     x_BTHWC = F.pad(x_BTHWC, (0, 0, *columns, *rows, *times))
@@ -223,3 +252,9 @@ def hybrid_weight_gradient(g_BTHWC: Tensor, x_BTHWC: Tensor, geometry: Geometry)
     return torch.stack(parts, dim=2)
 
 
+HYBRID = Backend(
+    usable=_hybrid_usable,
+    forward=_torch3d_forward,
+    input_gradient=_hybrid_input_gradient,
+    weight_gradient=_hybrid_weight_gradient,
+)

@@ -192,7 +192,7 @@ def _launch(
 ) -> None:
     time, height, width = geometry.kernel
     align = math.gcd(geometry.channels, 16)
-    with torch.cuda.device_of(arguments[0]):
+    with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]
         kernel[grid](  # type: ignore[index]
             *arguments, geometry.channels // align, *geometry.input_THW, *geometry.output_THW, *geometry.front,
             ALIGN=align, KT=time, KH=height, KW=width, STRIDE=geometry.stride, **blocks,
