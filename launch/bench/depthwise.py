@@ -15,7 +15,7 @@ from search_spaces.variant import Variant
 from supernet.convolve import frame_padding
 from supernet.depthwise.backend import Function
 from supernet.depthwise.geometry import Geometry
-from supernet.depthwise.table import BACKENDS, Entry, Pass, chosen, dtype_name, size_of
+from supernet.depthwise.table import BACKENDS, Entry, Pass, chosen, class_of, dtype_name
 
 LEAST_SECONDS = 2e-3
 """A shorter computation is repeated until a sample takes so long."""
@@ -185,8 +185,7 @@ def entries_of(timings: Iterable[Timing], *, device: str, dtype: torch.dtype, ma
     """What the timings say, key by key."""
     grouped: dict[tuple[object, ...], list[Timing]] = defaultdict(list)
     for timing in timings:
-        geometry = timing.geometry
-        grouped[geometry.kernel, geometry.stride, size_of(geometry), timing.work].append(timing)
+        grouped[class_of(timing.geometry), timing.work].append(timing)
     return [_entry(group, device=device, dtype=dtype, machine=machine) for group in grouped.values()]
 
 
@@ -197,13 +196,14 @@ def _entry(group: Sequence[Timing], *, device: str, dtype: torch.dtype, machine:
             logarithms[name].append(math.log(seconds / min(timing.medians.values())))
     means = {name: math.exp(statistics.mean(values)) for name, values in logarithms.items()}
     least = min(means.values())
-    geometry = group[0].geometry
+    kernel, stride, symmetric, size = class_of(group[0].geometry)
     return Entry(
         device=device,
         dtype=dtype_name(dtype),
-        kernel=geometry.kernel,
-        stride=geometry.stride,
-        size=size_of(geometry),
+        kernel=kernel,
+        stride=stride,
+        symmetric=symmetric,
+        size=size,
         work=group[0].work,
         times={name: round(means[name] / least, 3) for name in sorted(means, key=means.__getitem__)},
         shapes=len(group),

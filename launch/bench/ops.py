@@ -16,7 +16,7 @@ from launch.specs import find_spec, find_variant
 from search_spaces.errors import UsageError, shown
 from search_spaces.spec import kernel_name
 from supernet.depthwise.geometry import Geometry
-from supernet.depthwise.table import PASSES, Entry, Pass, size_of, table, write_table
+from supernet.depthwise.table import PASSES, Entry, Pass, class_of, table, write_table
 
 POSITIONALS = ("specs",)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -120,7 +120,7 @@ def _show(options: Options, timings: Sequence[Timing], limits: Limits, *, machin
                 f"{kernel_name(timing.geometry.kernel)} /{timing.geometry.stride}",
                 _sizes(timing.geometry),
                 timing.work,
-                size_of(timing.geometry),
+                class_of(timing.geometry)[-1],
                 timing.chosen,
                 ", ".join(
                     f"{name} {1000 * median:.3g} ({100 * timing.spread(name):.0f} %)"
@@ -155,7 +155,8 @@ def _row(timing: Timing, limits: Limits, *, itemsize: int) -> dict[str, Any]:
         "input": [geometry.clips, *geometry.input_THW, geometry.channels],
         "padding": geometry.padding,
         "pass": timing.work,
-        "size": size_of(geometry),
+        "symmetric": geometry.symmetric,
+        "size": class_of(geometry)[-1],
         "macs": timing.macs,
         "bytes": timing.num_moved * itemsize,
         "chosen": timing.chosen,

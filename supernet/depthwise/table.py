@@ -1,9 +1,9 @@
 """Which backend computes which pass of a depthwise convolution: a table of what was measured, and a rule for the rest.
 
-`movinas bench ops --write-table` measures and writes such a table; the one beside this file is in force, or the one
-that the environment variable `MOVINAS_DEPTHWISE_TABLE` names. A key holds device, dtype, kernel, stride, class of size
-and pass. Of the backends measured under it the fastest that is usable is taken; where nothing was measured, the first
-usable of `RULE`.
+`movinas bench ops --write_table` measures and writes such a table; the one beside this file is in force, or the one
+that the environment variable `MOVINAS_DEPTHWISE_TABLE` names. A key holds device, dtype, kernel, stride, whether the
+padding is symmetric (else torch's operators need a padded copy), a class of size, and the pass. Of the backends
+measured under it the fastest that is usable is taken; where nothing was measured, the first usable of `RULE`.
 """
 
 import functools
@@ -32,9 +32,9 @@ VARIABLE = "MOVINAS_DEPTHWISE_TABLE"
 BACKENDS = {"cpp": CPP, "triton": TRITON, "view2d": VIEW2D, "torch3d": TORCH3D, "hybrid": HYBRID, "taps": TAPS}
 Pass = Literal["forward", "input_gradient", "weight_gradient"]
 PASSES: tuple[Pass, ...] = get_args(Pass)
-Size = Literal["small", "medium", "large"]
-MOST_OUTPUTS: dict[Size, float] = {"small": 1 << 15, "medium": 1 << 19, "large": float("inf")}
-"""Most numbers in an output of this class of size."""
+Size = Literal["small", "medium", "large", "huge"]
+MOST_OUTPUTS: dict[Size, float] = {"small": 1 << 17, "medium": 1 << 19, "large": 1 << 21, "huge": float("inf")}
+"""Most numbers in an output of this class of size; what is fastest changes between (benchmarks/2026-11-21-ops.md)."""
 RULE = {"cpu": ("cpp", "view2d", "hybrid"), "cuda": ("triton", "view2d")}
 """By device; and everywhere else, or where none of these is usable, `LAST`."""
 LAST = ("view2d", "torch3d")
@@ -49,6 +49,7 @@ class Entry:
         dtype: Such as `float32`.
         kernel: Extent in time, height and width.
         stride: Spatial.
+        symmetric: Whether as much is padded behind as in front.
         size: Class of the number of outputs (`MOST_OUTPUTS`).
         work: The pass.
         times: Of each backend, relative to the fastest: geometric mean over the shapes of the class.
@@ -62,6 +63,7 @@ class Entry:
     dtype: str
     kernel: Kernel
     stride: int
+    symmetric: bool
     size: Size
     work: Pass
     times: Mapping[str, float]
@@ -74,8 +76,8 @@ class Entry:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Device, dtype, kernel, stride, size and pass."""
-        return self.device, self.dtype, self.kernel, self.stride, self.size, self.work
+        """All but what was measured."""
+        return self.device, self.dtype, self.kernel, self.stride, self.symmetric, self.size, self.work
 
 
 _ENTRIES: TypeAdapter[tuple[Entry, ...]] = TypeAdapter(tuple[Entry, ...])
@@ -101,7 +103,7 @@ def plan_of(geometry: Geometry, device: str, dtype: torch.dtype) -> Plan:
 
 def chosen(geometry: Geometry, device: str, dtype: torch.dtype, work: Pass) -> str:
     """The name of the backend of one pass."""
-    key = (device, dtype_name(dtype), geometry.kernel, geometry.stride, size_of(geometry), work)
+    key = (device, dtype_name(dtype), *class_of(geometry), work)
     names = (*_rankings().get(key, ()), *RULE.get(device, ()), *LAST)
     return next(name for name in names if BACKENDS[name].usable(geometry, device, dtype))
 
@@ -111,9 +113,10 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def size_of(geometry: Geometry) -> Size:
-    """The class of size."""
-    return next(size for size, most in MOST_OUTPUTS.items() if geometry.num_outputs <= most)
+def class_of(geometry: Geometry) -> tuple[Kernel, int, bool, Size]:
+    """Kernel, stride, whether padding is symmetric, and class of size."""
+    size = next(size for size, most in MOST_OUTPUTS.items() if geometry.num_outputs <= most)
+    return geometry.kernel, geometry.stride, geometry.symmetric, size
 
 
 def read_table(path: Path) -> tuple[Entry, ...]:

@@ -98,8 +98,8 @@ def _input_gradient(
                 at_PC = (out_row_P + out_w_P).to(tl.int64)[:, None] * channels + c_C[None, :]
                 g_PC = tl.load(g_ptr + at_PC, mask=inside_P[:, None] & (c_C < channels)[None, :], other=0.0)
                 tap = (kt * KH + kh) * KW + kw
-                is_tap_C = (c_C < channels) & (kh < KH) & (kw < KW)
-                weight_C = tl.load(w_ptr + tap * channels + c_C, mask=is_tap_C, other=0.0)
+                lanes = tl.where((kh < KH) & (kw < KW), channels, 0)
+                weight_C = tl.load(w_ptr + tap * channels + c_C, mask=c_C < lanes, other=0.0)
                 sum_PC += g_PC.to(tl.float32) * weight_C.to(tl.float32)[None, :]
     at_P = ((clip_P * frames + t_P) * height + h_P) * width + w_P
     at_PC = at_P.to(tl.int64)[:, None] * channels + c_C[None, :]

@@ -116,22 +116,14 @@ def test_the_same_numbers_every_time(way):
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
-PADDINGS = {
-    "same": lambda size, extent, stride: same(size, extent, stride),
-    "none": lambda size, extent, stride: (0, max(0, extent - size)),
-    "uneven": lambda size, extent, stride: (extent - 1, 1),
-    "wide": lambda size, extent, stride: (extent + 1, extent),
-}
-
-
 def cases(kernel):
-    """Sizes, strides and paddings of a kernel, with even and odd sizes, one frame, and frames less than the kernel."""
+    """Sizes, strides and paddings: even and odd sizes, one frame, less than the kernel, nothing and too much padded."""
+    ahead = ((0, kernel[0] - 1), *((extent - 1, 1) for extent in kernel[1:]))
     for size, stride in itertools.product(((1, 5, 7), (4, 6, 3), (2, 8, 13)), (1, 2)):
-        causal = (kernel[0] - 1, 0)
-        for times, space in ((causal, "same"), ((kernel[0] // 2,) * 2, "same"), ((0, kernel[0] - 1), "uneven")):
-            rows, columns = (PADDINGS[space](size[i], kernel[i], stride) for i in (1, 2))
-            yield size, stride, (times, rows, columns)
-    yield (kernel[0] + 1, 9, 8), 2, tuple(PADDINGS["wide"](9, extent, 2) for extent in kernel)
+        space = tuple(same(size[i], kernel[i], stride) for i in (1, 2))
+        for padding in (((kernel[0] - 1, 0), *space), ((kernel[0] // 2,) * 2, *space), ahead):
+            yield size, stride, padding
+    yield (kernel[0] + 1, 9, 8), 2, tuple((extent + 1, extent) for extent in kernel)
     yield (kernel[0], kernel[1] + 2, kernel[2]), 1, ((0, 0), (0, 0), (0, 0))
 
 
