@@ -15,7 +15,7 @@ from search_spaces.variant import Variant
 from supernet.convolve import frame_padding
 from supernet.depthwise.backend import Function
 from supernet.depthwise.geometry import Geometry
-from supernet.depthwise.table import BACKENDS, Entry, Pass, chosen, class_of, dtype_name
+from supernet.depthwise.table import BACKENDS, Entry, Pass, chosen, class_of, dtype_name, is_parallel
 
 LEAST_SECONDS = 2e-3
 """A shorter computation is repeated until a sample takes so long."""
@@ -199,6 +199,7 @@ def _entry(group: Sequence[Timing], *, device: str, dtype: torch.dtype, machine:
     kernel, stride, symmetric, size = class_of(group[0].geometry)
     return Entry(
         device=device,
+        parallel=is_parallel(device),
         dtype=dtype_name(dtype),
         kernel=kernel,
         stride=stride,

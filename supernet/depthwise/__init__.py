@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from supernet import native
 from supernet.depthwise.geometry import Geometry, Padding
-from supernet.depthwise.table import Plan, plan_of
+from supernet.depthwise.table import Plan, is_parallel, plan_of
 from supernet.depthwise.torch_ways import plain
 
 DEVICES = ("cpu", "cuda")
@@ -40,7 +40,8 @@ def depthwise_conv(x_BTHWC: Tensor, weight: Tensor, *, stride: int, padding: Pad
         return plain(x_BTHWC, weight, stride=stride, padding=padding)
     if torch.is_autocast_enabled(device):
         x_BTHWC = x_BTHWC.to(torch.get_autocast_dtype(device))
-    plan = _plan(x_BTHWC.shape, weight.shape, stride, padding, device, x_BTHWC.dtype, native.usable(x_BTHWC))
+    here = (device, is_parallel(device), native.usable(x_BTHWC))
+    plan = _plan(x_BTHWC.shape, weight.shape, stride, padding, x_BTHWC.dtype, here)
     x_BTHWC = x_BTHWC.contiguous()
     if torch.is_grad_enabled() and (x_BTHWC.requires_grad or weight.requires_grad):
         y_BTHWC: Tensor = _Depthwise.apply(x_BTHWC, weight, plan)  # type: ignore[no-untyped-call]
@@ -82,12 +83,10 @@ def _plan(  # noqa: PLR0917
     weight_shape: torch.Size,
     stride: int,
     padding: Padding,
-    device: str,
     dtype: torch.dtype,
-    has_kernels: bool,
+    here: tuple[str, bool, bool],
 ) -> Plan:
-    """What computes such a convolution; `has_kernels` is part of the key alone."""
-    del has_kernels
+    """What computes such a convolution on a device; whether with threads and our kernels is part of the key alone."""
     clips, frames, height, width, channels = shape_BTHWC
     geometry = Geometry(
         clips=clips,
@@ -97,4 +96,4 @@ def _plan(  # noqa: PLR0917
         stride=stride,
         padding=padding,
     )
-    return plan_of(geometry, device, dtype)
+    return plan_of(geometry, here[0], dtype)

@@ -1,9 +1,10 @@
 """Which backend computes which pass of a depthwise convolution: a table of what was measured, and a rule for the rest.
 
 `movinas bench ops --write_table` measures and writes such a table; the one beside this file is in force, or the one
-that the environment variable `MOVINAS_DEPTHWISE_TABLE` names. A key holds device, dtype, kernel, stride, whether the
-padding is symmetric (else torch's operators need a padded copy), a class of size, and the pass. Of the backends
-measured under it the fastest that is usable is taken; where nothing was measured, the first usable of `RULE`.
+that the environment variable `MOVINAS_DEPTHWISE_TABLE` names. A key holds device, whether more than one thread of the
+CPU computes, dtype, kernel, stride, whether the padding is symmetric (else torch's operators need a padded copy), a
+class of size, and the pass. Of the backends measured under it the fastest that is usable is taken; where nothing was
+measured, the first usable of `RULE`.
 """
 
 import functools
@@ -12,15 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from pydantic import ConfigDict, TypeAdapter
 
+from results.files import replace_file
 from search_spaces.errors import SpecError
 from search_spaces.spec import Kernel
-from search_spaces.strict_json import digest
-from search_spaces.typed_json import check_header, read_document, validate, write_document
+from search_spaces.strict_json import canonical, digest
+from search_spaces.typed_json import check_header, read_document, validate
 from supernet.depthwise.backend import Function
 from supernet.depthwise.geometry import Geometry
 from supernet.depthwise.own_kernels import CPP, TRITON
@@ -46,6 +48,7 @@ class Entry:
 
     Attributes:
         device: `cpu` or `cuda`.
+        parallel: Whether torch had more than one thread, on the CPU.
         dtype: Such as `float32`.
         kernel: Extent in time, height and width.
         stride: Spatial.
@@ -60,6 +63,7 @@ class Entry:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     device: str
+    parallel: bool
     dtype: str
     kernel: Kernel
     stride: int
@@ -77,7 +81,8 @@ class Entry:
     @property
     def key(self) -> tuple[object, ...]:
         """All but what was measured."""
-        return self.device, self.dtype, self.kernel, self.stride, self.symmetric, self.size, self.work
+        convolution = (self.kernel, self.stride, self.symmetric, self.size)
+        return self.device, self.parallel, self.dtype, *convolution, self.work
 
 
 _ENTRIES: TypeAdapter[tuple[Entry, ...]] = TypeAdapter(tuple[Entry, ...])
@@ -103,9 +108,14 @@ def plan_of(geometry: Geometry, device: str, dtype: torch.dtype) -> Plan:
 
 def chosen(geometry: Geometry, device: str, dtype: torch.dtype, work: Pass) -> str:
     """The name of the backend of one pass."""
-    key = (device, dtype_name(dtype), *class_of(geometry), work)
+    key = (device, is_parallel(device), dtype_name(dtype), *class_of(geometry), work)
     names = (*_rankings().get(key, ()), *RULE.get(device, ()), *LAST)
     return next(name for name in names if BACKENDS[name].usable(geometry, device, dtype))
+
+
+def is_parallel(device: str) -> bool:
+    """Whether more than one thread of the CPU computes."""
+    return device == "cpu" and torch.get_num_threads() > 1
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -132,13 +142,18 @@ def read_table(path: Path) -> tuple[Entry, ...]:
 
 
 def write_table(entries: Sequence[Entry], path: Path) -> None:
-    """Write a table file that `read_table` reads, sorted by key.
+    """Write a table file that `read_table` reads: an entry on a line, sorted by key.
 
     Raises:
         SpecError: It cannot be written.
     """
-    rows: list[dict[str, Any]] = [asdict(entry) for entry in sorted(entries, key=lambda entry: str(entry.key))]
-    write_document({"kind": KIND, "schema": SCHEMA, "entries": rows}, path)
+    rows = ",\n".join(canonical(asdict(entry)) for entry in sorted(entries, key=lambda entry: str(entry.key)))
+    text = f'{{"kind":"{KIND}","schema":{SCHEMA},"entries":[\n{rows}\n]}}\n'
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
+    except OSError as error:
+        raise SpecError(f"must be a writable file, but got {error.strerror}", path=path) from error
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from supernet.depthwise.table import Entry, chosen, class_of, read_table, table_
 SMALL = Geometry(clips=1, input_THW=(1, 6, 6), channels=8, kernel=(1, 3, 3), stride=1, padding=((0, 0), (1, 1), (1, 1)))
 ENTRY = Entry(
     device="cpu",
+    parallel=False,
     dtype="float32",
     kernel=(1, 3, 3),
     stride=1,
@@ -71,6 +72,8 @@ def test_each_part_of_the_key_counts(in_force):
         other = dataclasses.replace(SMALL, **change)
         assert chosen(other, "cpu", torch.float32, "forward") == kept
     assert chosen(SMALL, "cpu", torch.bfloat16, "forward") == "view2d"
+    torch.set_num_threads(2)
+    assert chosen(SMALL, "cpu", torch.float32, "forward") == kept
 
 
 def test_the_rule_where_nothing_was_measured(in_force, monkeypatch):
@@ -141,8 +144,9 @@ def test_choosing_costs_next_to_nothing():
     x, weight = torch.zeros(1, 1, 6, 6, 8), torch.zeros(8, 1, 1, 3, 3)
     padding = ((0, 0), (1, 1), (1, 1))
     choose = supernet.depthwise._plan
-    plan = choose(x.shape, weight.shape, 1, padding, "cpu", x.dtype, True)
+    here = ("cpu", False, True)
+    plan = choose(x.shape, weight.shape, 1, padding, x.dtype, here)
     start = time.perf_counter()
     for _ in range(10_000):
-        assert choose(x.shape, weight.shape, 1, padding, "cpu", x.dtype, True) is plan
+        assert choose(x.shape, weight.shape, 1, padding, x.dtype, here) is plan
     assert (time.perf_counter() - start) / 10_000 < 20e-6
