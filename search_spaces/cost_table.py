@@ -2,8 +2,9 @@
 
 A network's cost is a sum over its layers, and a layer's cost depends on few decisions: its own, its block's width, and
 for a block's first layer the width of the block before. One small table per layer therefore holds every case.
-Only sums can be looked up this way; the peak of the activations is computed spec by spec. Where the clip is decided
-too, everything of it that the metric depends on has tables of its own; the frame rate changes no cost of a clip.
+Only sums can be looked up this way; the peak of the activations is computed spec by spec. Where the clip or the
+form of convolutions is decided too, everything of it that the metric depends on has tables of its own; the frame rate
+changes no cost of a clip.
 """
 
 import functools
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from search_spaces.cost import BYTES, DataType, PartCost, head_cost, layer_cost, stem_cost
 from search_spaces.rounding import round_width
-from search_spaces.space import Indices, SearchSpace
+from search_spaces.space import Form, Indices, SearchSpace
 from search_spaces.spec import FIRST_BLOCK, STEM_STRIDE, ClipGeometry, LayerSpec, parse_kernel, same_size
 from search_spaces.stream_state import state_bytes
 from search_spaces.variant import Variant
@@ -44,8 +45,8 @@ class BlockTables:
     layer_columns: tuple[int, ...]
 
 
-class ClipTable:
-    """Costs of genotypes of one space under one metric, all for the same clip; as `CostTable`.
+class FormTable:
+    """Costs of genotypes of one space under one metric, all for the same clip in the same variant; as `CostTable`.
 
     Attributes:
         stem: Cost of the stem; `blocks` tables of the layers.
@@ -216,7 +217,7 @@ class CostTable:
         dtype: Type of stream buffers.
 
     Attributes:
-        clips: Every clip that is costed; `tables` the tables for each.
+        forms: Every clip and variant that is costed; `tables` the tables for each.
 
     Raises:
         SpecError: The space's networks cannot be built in this variant.
@@ -234,20 +235,20 @@ class CostTable:
     ) -> None:
         space.check_fits(variant)
         self._space = space
-        self.clips = space.clips if clip is None else (clip,)
-        tables: dict[tuple[int, ...], ClipTable] = {}
-        for each in self.clips:
-            if (extent := _extent(metric, each)) not in tables:
-                tables[extent] = ClipTable(
-                    space, variant, metric=metric, num_classes=num_classes, clip=each, dtype=dtype
+        self.forms = tuple(Form(clip or form.clip, form.variant) for form in space.forms(variant))
+        tables: dict[tuple[object, ...], FormTable] = {}
+        for form in self.forms:
+            if (case := _case(metric, form)) not in tables:
+                tables[case] = FormTable(
+                    space, form.variant, metric=metric, num_classes=num_classes, clip=form.clip, dtype=dtype
                 )
-        self.tables = tuple(tables[_extent(metric, each)] for each in self.clips)
+        self.tables = tuple(tables[_case(metric, form)] for form in self.forms)
 
     def costs(self, indices_ND: Indices) -> Integers:
         """Exact cost of each genotype, (N,); rows must be canonical (inactive decisions 0)."""
         if len(self.tables) == 1:
             return self.tables[0].costs(indices_ND)
-        numbers_N = self._space.clip_numbers(indices_ND)
+        numbers_N = self._space.form_numbers(indices_ND)
         result_N = np.empty(len(indices_ND), dtype=np.int64)
         for number in np.unique(numbers_N):
             result_N[numbers_N == number] = self.tables[number].costs(indices_ND[numbers_N == number])
@@ -255,20 +256,21 @@ class CostTable:
 
     def bounds(self) -> tuple[int, int]:
         """Least and greatest cost in the space, exactly."""
-        lows, highs = zip(*self.bounds_by_clip(), strict=True)
+        lows, highs = zip(*self.bounds_by_form(), strict=True)
         return min(lows), max(highs)
 
-    def bounds_by_clip(self) -> tuple[tuple[int, int], ...]:
-        """Least and greatest cost for each of `clips`."""
+    def bounds_by_form(self) -> tuple[tuple[int, int], ...]:
+        """Least and greatest cost for each of `forms`."""
         found = {table: table.bounds() for table in set(self.tables)}
         return tuple(found[table] for table in self.tables)
 
 
-def _extent(metric: Metric, clip: ClipGeometry) -> tuple[int, ...]:
-    """What of a clip a cost depends on."""
+def _case(metric: Metric, form: Form) -> tuple[object, ...]:
+    """What of a form a cost depends on."""
     if metric == "params":
-        return ()
-    return (clip.resolution,) if metric.startswith("stream") else (clip.num_frames, clip.resolution)
+        return (form.variant,)
+    size = form.clip.resolution
+    return (form.variant, size) if metric.startswith("stream") else (form.variant, size, form.clip.num_frames)
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,7 +13,9 @@ from search_spaces.spec_json import Choice
 if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
 
-Group = Literal["depth", "width", "kernel", "expansion", "se", "clip"]
+Group = Literal["depth", "width", "kernel", "expansion", "se", "conv", "clip"]
+CONV = "conv"
+"""Name of the decision on the form of convolutions longer than one frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +24,8 @@ class Decision:
 
     Attributes:
         name: Such as `block3.layer2.kernel`.
-        block: Index of the block it belongs to, from 0; the number of blocks for the head, one more for the clip.
-        layer: Index of the layer within the block, from 0; None for a decision of the whole block, head or clip.
+        block: Index of the block it belongs to, from 0; the number of blocks for the head, one more for form and clip.
+        layer: Index of the layer within the block, from 0; None for a decision of the whole block, or of none.
     """
 
     name: str
@@ -57,13 +59,17 @@ def decisions_of(space: "SearchSpace") -> tuple[Decision, ...]:
     head = Decision(
         name="head.width", group="width", choices=space.width_multipliers, block=len(space.blocks), layer=None
     )
-    clip = space.clip_choices.by_name() if space.clip_choices else {}
+    whole_net: list[tuple[str, Group, tuple[Choice, ...]]] = []
+    if space.conv_choices is not None:
+        whole_net.append((CONV, "conv", space.conv_choices))
+    if space.clip_choices is not None:
+        whole_net += [(name, "clip", choices) for name, choices in space.clip_choices.by_name().items()]
     return (
         *decisions,
         head,
         *(
-            Decision(name=name, group="clip", choices=choices, block=len(space.blocks) + 1, layer=None)
-            for name, choices in clip.items()
+            Decision(name=name, group=group, choices=choices, block=len(space.blocks) + 1, layer=None)
+            for name, group, choices in whole_net
         ),
     )
 

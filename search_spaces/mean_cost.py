@@ -14,8 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.clip_choices import ClipChoices
-from search_spaces.cost_table import ClipTable, CostTable
+from search_spaces.cost_table import CostTable, FormTable
 from search_spaces.space import SearchSpace
 
 Floats = NDArray[np.float64]
@@ -41,25 +40,24 @@ def mean_cost(
         space: Whose decisions are drawn.
         table: Costs of the space.
         chance_DC: Probability of each choice of each decision, (D, C); 0 where a decision has no such choice.
-        units: What the costs for each of the table's clips are multiplied by; None for 1.
+        units: What the costs for each of the table's forms are multiplied by; None for 1.
 
     Returns:
         The mean, and its partial derivatives (D, C).
     """
-    units = [1.0] * len(table.clips) if units is None else units
-    weights = [1.0] if len(table.clips) == 1 else _clip_chances(space, chance_DC)
-    found = {each: _of_one_clip(space, each, chance_DC) for each in set(table.tables)}
+    units = [1.0] * len(table.forms) if units is None else units
+    weights = _form_chances(space, chance_DC)
+    found = {each: _of_one_form(space, each, chance_DC) for each in set(table.tables)}
     means = [unit * found[each][0] for each, unit in zip(table.tables, units, strict=True)]
     gradient_DC = sum(
         (weight * unit * found[each][1] for each, unit, weight in zip(table.tables, units, weights, strict=True)),
         start=np.zeros_like(chance_DC),
     )
-    if space.clip_choices is not None and len(table.clips) > 1:
-        _add_clip_gradient(space.clip_choices, gradient_DC, chance_DC, np.array(means))
+    _add_form_gradient(space.form_counts, gradient_DC, chance_DC, np.array(means))
     return float(np.dot(weights, means)), gradient_DC
 
 
-def _of_one_clip(space: SearchSpace, table: ClipTable, chance_DC: Floats) -> tuple[float, Floats]:
+def _of_one_form(space: SearchSpace, table: FormTable, chance_DC: Floats) -> tuple[float, Floats]:
     mean, gradient_DC = float(table.stem), np.zeros_like(chance_DC)
     previous_P, previous_column = np.ones(1), None
     num_widths = len(space.width_multipliers)
@@ -116,15 +114,14 @@ def _add_layer_gradient(gradient_DC: Floats, column: int, costs_KES: Floats, own
     gradient_DC[column + 2, : len(se_S)] += expansion_E @ by_kernel_ES
 
 
-def _clip_chances(space: SearchSpace, chance_DC: Floats) -> Floats:
-    assert space.clip_choices is not None
-    counts = [len(choices) for choices in space.clip_choices.by_name().values()]
-    rows = [row_C[:count] for row_C, count in zip(chance_DC[-len(counts) :], counts, strict=True)]
-    return np.asarray(functools.reduce(np.multiply.outer, rows)).ravel()
+def _form_chances(space: SearchSpace, chance_DC: Floats) -> Floats:
+    """Probability of each of the space's forms, (1,) where none is decided."""
+    counts = space.form_counts
+    rows = [row_C[:count] for row_C, count in zip(chance_DC[len(chance_DC) - len(counts) :], counts, strict=True)]
+    return np.asarray(functools.reduce(np.multiply.outer, rows, np.ones(1))).ravel()
 
 
-def _add_clip_gradient(choices: ClipChoices, gradient_DC: Floats, chance_DC: Floats, means: Floats) -> None:
-    counts = [len(each) for each in choices.by_name().values()]
+def _add_form_gradient(counts: Sequence[int], gradient_DC: Floats, chance_DC: Floats, means: Floats) -> None:
     for position, count in enumerate(counts):
         rest = means.reshape(counts)
         for other in reversed(range(len(counts))):  # from the last axis on, so that the others keep their places

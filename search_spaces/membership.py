@@ -77,6 +77,8 @@ def found_in(space: "SearchSpace", decision: Decision, spec: ArchSpec) -> Choice
 
     The spec must have as many blocks as the space, and the decision's layer.
     """
+    if decision.group == "conv":  # a spec leaves it to its variant
+        return decision.choices[0]
     if decision.group == "clip":
         clip = spec.clip
         return {NUM_FRAMES: clip.num_frames, RESOLUTION: clip.resolution}.get(decision.name, clip.rate_fps)

@@ -9,14 +9,14 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from search_spaces.clip_choices import NUM_FRAMES, RATE_FPS, RESOLUTION, ClipChoices
-from search_spaces.decisions import Decision, decisions_of, depth_conditions
+from search_spaces.decisions import CONV, Decision, decisions_of, depth_conditions
 from search_spaces.errors import SpaceError, SpecError, shown
 from search_spaces.membership import choice_of
 from search_spaces.rounding import round_width
@@ -39,7 +39,16 @@ from search_spaces.variant import Variant
 Genotype = Mapping[str, Choice]
 Indices = NDArray[np.int8]
 
+SearchedConvolution = Literal["3d", "3d_2plus1d"]
+"""Forms of a convolution that a space can choose from; `2plus1d` computes what `3d_2plus1d` does."""
 MAX_CHOICES = 64
+
+
+class Form(NamedTuple):
+    """What of a network is decided beside its layers: the clip it looks at, and how it is built."""
+
+    clip: ClipGeometry
+    variant: Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +106,8 @@ class SearchSpace:
         se: Choices for squeeze-and-excitation per layer.
         expansion_of: Whether `expansions` multiply the base width or the chosen width (movinet.md 2.2).
         clip_choices: What a clip may be where it is decided too; None leaves it at `clip`.
+        conv_choices: What convolutions longer than one frame may be where that is decided too, one for the whole
+            network (paper C.6); None leaves it to the variant.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -113,6 +124,7 @@ class SearchSpace:
     se: tuple[bool, ...]
     expansion_of: Literal["base", "chosen"] = "base"
     clip_choices: ClipChoices | None = None
+    conv_choices: tuple[SearchedConvolution, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.blocks) <= MAX_BLOCKS:
@@ -135,6 +147,15 @@ class SearchSpace:
             object.__setattr__(self, name, tuple(map(float, multipliers)))
         if not 1 <= self.head_width <= MAX_CHANNELS:
             raise SpaceError(f"must be in [1, {MAX_CHANNELS}], but got {self.head_width}", where="head_width")
+        if self.conv_choices is not None and not (
+            1 <= len(set(self.conv_choices)) == len(self.conv_choices)
+            and set(self.conv_choices) <= set(get_args(SearchedConvolution))
+        ):
+            raise SpaceError(
+                f"must be {' and '.join(get_args(SearchedConvolution))}, or one of them, each once, "
+                f"but got {shown(self.conv_choices)}",
+                where="conv_choices",
+            )
         if self.clip not in self.clips:
             raise SpaceError(f"must be one of its clip_choices, but got {shown(self.clip)}", where="clip")
         try:
@@ -149,7 +170,7 @@ class SearchSpace:
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """All decisions, block by block: depth, width, then kernel, expansion and SE of every layer; head; clip."""
+        """All decisions, block by block: depth, width, then kernel, expansion and SE of every layer; head; conv; clip."""
         return decisions_of(self)
 
     @property
@@ -167,7 +188,7 @@ class SearchSpace:
     def size(self) -> int:
         """Number of genotypes, exactly; choices of inactive decisions do not count."""
         per_layer = len(self.kernels) * len(self.expansions) * len(self.se)
-        size = len(self.width_multipliers) * len(self.clips)
+        size = len(self.width_multipliers) * len(self.clips) * len(self.conv_choices or (None,))
         for block in self.blocks:
             size *= len(self.width_multipliers) * sum(per_layer**depth for depth in block.depths)
         return size
@@ -187,11 +208,25 @@ class SearchSpace:
         """The same genotypes with 0 at inactive decisions, so that equal networks compare equal."""
         return np.where(self.active(indices_ND), indices_ND, np.int8(0)).astype(np.int8)
 
-    def clip_numbers(self, indices_ND: Indices) -> NDArray[np.intp]:
-        """Which of `clips` each genotype looks at, (N,)."""
+    def variants(self, variant: Variant) -> tuple[Variant, ...]:
+        """Every variant that a network of the space may be built in, where `variant` says what is not decided."""
+        if self.conv_choices is None:
+            return (variant,)
+        return tuple(replace(variant, conv=conv) for conv in self.conv_choices)
+
+    def forms(self, variant: Variant) -> tuple[Form, ...]:
+        """Every clip and variant that a network of the space may have; the only one where neither is decided."""
+        return tuple(Form(clip, each) for each in self.variants(variant) for clip in self.clips)
+
+    @property
+    def form_counts(self) -> tuple[int, ...]:
+        """Numbers of choices of the decisions on the form, which are the last ones."""
+        return tuple(len(decision.choices) for decision in self.decisions if decision.group in ("conv", "clip"))
+
+    def form_numbers(self, indices_ND: Indices) -> NDArray[np.intp]:
+        """Which of `forms` each genotype has, (N,)."""
         numbers_N = np.zeros(len(indices_ND), dtype=np.intp)
-        if self.clip_choices is not None:
-            counts = [len(choices) for choices in self.clip_choices.by_name().values()]
+        if counts := self.form_counts:
             for count, column_N in zip(counts, indices_ND[:, -len(counts) :].T, strict=True):
                 numbers_N = numbers_N * count + column_N
         return numbers_N
@@ -247,7 +282,7 @@ class SearchSpace:
                 )
 
     def decode(self, genotype: Genotype, variant: Variant) -> Candidate:
-        """The architecture of a genotype.
+        """The architecture of a genotype, in `variant` but for what the space decides on.
 
         Raises:
             SpaceError: As `indices`.
@@ -268,7 +303,9 @@ class SearchSpace:
             head_width=round_width(self.head_width * _number(genotype["head.width"])),
             dense_width=self.dense_width,
         )
-        return Candidate(genotype=dict(genotype), spec=spec, variant=variant)
+        chosen = self.variants(variant)
+        index = self.conv_choices.index(genotype[CONV]) if self.conv_choices is not None else 0
+        return Candidate(genotype=dict(genotype), spec=spec, variant=chosen[index])
 
     def encode(self, spec: ArchSpec) -> Genotype | None:
         """A genotype that decodes to `spec`, the first in the order of choices; None where the space has none."""

@@ -90,18 +90,18 @@ class Target:
         """Costs of genotypes of a space in this target's unit, (N,), each for its own clip where that is decided."""
         table = self._table(space, variant, num_classes=num_classes, clip=clip)
         costs_N = table.costs(indices_ND).astype(np.float64)
-        if len(table.clips) == 1:
-            return costs_N * self._unit(table.clips[0])
-        units = np.array([self._unit(each) for each in table.clips])
-        return np.asarray(costs_N * units[space.clip_numbers(indices_ND)])
+        if len(table.forms) == 1:
+            return costs_N * self._unit(table.forms[0].clip)
+        units = np.array([self._unit(form.clip) for form in table.forms])
+        return np.asarray(costs_N * units[space.form_numbers(indices_ND)])
 
     def bounds(
         self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None
     ) -> tuple[float, float]:
         """Least and greatest cost in a space, in this target's unit."""
         table = self._table(space, variant, num_classes=num_classes, clip=clip)
-        units = [self._unit(each) for each in table.clips]
-        lows, highs = zip(*table.bounds_by_clip(), strict=True)
+        units = [self._unit(form.clip) for form in table.forms]
+        lows, highs = zip(*table.bounds_by_form(), strict=True)
         return min(map(operator.mul, lows, units)), max(map(operator.mul, highs, units))
 
     def mean(
@@ -109,7 +109,7 @@ class Target:
     ) -> tuple[float, Floats]:
         """Mean cost of a policy's architectures in this target's unit, and its gradient; see `mean_cost`."""
         table = self._table(space, variant, num_classes=num_classes, clip=None)
-        return mean_cost(space, table, chance_DC, [self._unit(each) for each in table.clips])
+        return mean_cost(space, table, chance_DC, [self._unit(form.clip) for form in table.forms])
 
     @property
     def _dtype(self) -> DataType:

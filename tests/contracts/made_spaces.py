@@ -38,6 +38,8 @@ TINY_CLIPS = replace(
     clip_choices=ClipChoices(num_frames=(2, 4), resolutions=(24, 30), rates_fps=(2.0, 4.0)),
 )
 """One block, and eight clips."""
+TINY_CONVS = replace(TINY_CLIPS, name="tiny-convs", conv_choices=("3d", "3d_2plus1d"))
+"""The same, with the form of convolutions decided too."""
 
 _KERNELS = ("1x1x1", "1x3x3", "3x1x1", "3x3x3", "5x1x1", "1x7x7")
 _EXPANSIONS = (0.25, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0)
@@ -48,14 +50,19 @@ def every_genotype(space: SearchSpace) -> Iterator[Genotype]:
     """Written without the space's own sampling and activity: depth first, then as many layers."""
     blocks = [list(_every_block(space, number)) for number in range(len(space.blocks))]
     for head, *chosen in product(space.width_multipliers, *blocks):
-        for clip in _every_clip(space):
-            yield {**{name: value for block in chosen for name, value in block.items()}, "head.width": head, **clip}
+        layers = {name: value for block in chosen for name, value in block.items()}
+        for conv, clip in product(_every_conv(space), _every_clip(space)):
+            yield {**layers, "head.width": head, **conv, **clip}
 
 
 @functools.cache
 def every_row(space: SearchSpace) -> np.ndarray:
     """All genotypes of a space as rows, (N, D)."""
     return population(space, list(every_genotype(space)))
+
+
+def _every_conv(space: SearchSpace) -> Iterator[Genotype]:
+    yield from ({"conv": conv} for conv in space.conv_choices) if space.conv_choices else ({},)
 
 
 def _every_clip(space: SearchSpace) -> Iterator[Genotype]:
@@ -97,6 +104,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
         name="drawn",
         clip=draw(clips() if choices is None else st.sampled_from(choices.clips())),
         clip_choices=choices,
+        conv_choices=draw(st.none() | st.permutations(("3d", "3d_2plus1d")).map(tuple)),
         stem_width=draw(st.integers(1, 24)),
         blocks=tuple(blocks),
         head_width=draw(st.integers(1, 80)),

@@ -58,7 +58,7 @@ def test_a_genotype_decides_the_clip_of_its_spec():
     genotypes = list(every_genotype(TINY_CLIPS))
     assert TINY_CLIPS.size == len(genotypes) == 8 * dataclasses.replace(TINY_CLIPS, clip_choices=None).size
     rows_ND = population(TINY_CLIPS, genotypes)
-    for genotype, number in zip(genotypes, TINY_CLIPS.clip_numbers(rows_ND), strict=True):
+    for genotype, number in zip(genotypes, TINY_CLIPS.form_numbers(rows_ND), strict=True):
         clip = TINY_CLIPS.decode(genotype, Variant()).spec.clip
         assert clip == TINY_CLIPS.clips[number]
         assert clip.num_frames == genotype["clip.num_frames"]
@@ -67,7 +67,7 @@ def test_a_genotype_decides_the_clip_of_its_spec():
 
 def test_every_clip_is_drawn_as_often():
     rows_ND = TINY_CLIPS.sample_indices(np.random.default_rng(0), 8000)
-    counts = np.bincount(TINY_CLIPS.clip_numbers(rows_ND), minlength=8)
+    counts = np.bincount(TINY_CLIPS.form_numbers(rows_ND), minlength=8)
     assert len(counts) == 8
     assert (abs(counts - 1000) < 150).all()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_spaces import TINY, TINY_CHOSEN, TINY_CLIPS, clips, every_row, spaces_and_indices, variants
+from made_spaces import TINY, TINY_CHOSEN, TINY_CLIPS, TINY_CONVS, clips, every_row, spaces_and_indices, variants
 
 from search_spaces.cost import cost, part_costs
 from search_spaces.cost_table import CHUNK, CostTable, cost_table
@@ -20,9 +20,9 @@ def slow_costs(space, variant, indices_ND, *, num_classes, clip=None, dtype="fp3
     """Cost of every genotype through its spec: metric to integers."""
     found = {metric: [] for metric in METRICS}
     for indices_D in indices_ND:
-        spec = space.decode(space.genotype(indices_D), variant).spec
-        parts = part_costs(spec, variant, num_classes=num_classes, clip=clip).values()
-        costs = cost(spec, variant, num_classes=num_classes, clip=clip, dtype=dtype)
+        candidate = space.decode(space.genotype(indices_D), variant)
+        parts = part_costs(candidate.spec, candidate.variant, num_classes=num_classes, clip=clip).values()
+        costs = cost(candidate.spec, candidate.variant, num_classes=num_classes, clip=clip, dtype=dtype)
         for metric in ("macs", "params", "stream_buffer_bytes", "stream_state_bytes"):
             found[metric].append(getattr(costs, metric))
         found["paper_half_macs"].append(sum(2 * part.macs + part.extra_half_macs for part in parts))
@@ -62,8 +62,9 @@ def test_tables_equal_the_costs_in_any_space_and_variant(drawn, variant, num_cla
         (TINY_CHOSEN, BASE),
         (TINY, VARIANTS["released-stream"]),
         (TINY_CLIPS, VARIANTS["released-stream"]),
+        (TINY_CONVS, VARIANTS["paper-stream"]),
     ],
-    ids=["of_base", "of_chosen", "stream", "clips"],
+    ids=["of_base", "of_chosen", "stream", "clips", "convs"],
 )
 def test_bounds_equal_brute_force(space, variant):
     expected = slow_costs(space, variant, every_row(space), num_classes=7)

@@ -51,7 +51,7 @@ def test_the_gradient_is_the_difference_of_two_means(space, variant, seed):
     """The mean is linear in the probabilities of one decision: any two points on the line give its slope."""
     table = CostTable(space, variant, metric="paper_half_macs", num_classes=7)
     chance_DC = drawn_policy(space, seed)
-    units = np.random.default_rng(seed).uniform(0.5, 2, len(table.clips))
+    units = np.random.default_rng(seed).uniform(0.5, 2, len(table.forms))
     mean, gradient_DC = mean_cost(space, table, chance_DC, units)
     for column, decision in enumerate(space.decisions):
         count = len(decision.choices)
