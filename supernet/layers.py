@@ -9,6 +9,8 @@ these. Layers see frames, (N, C, H, W), channels-last in memory; time enters thr
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 from search_spaces.rounding import se_hidden_width
 from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name
-from search_spaces.variant import Activation, Gate, Variant
+from search_spaces.variant import Activation, Convolution, Gate, Variant
 from supernet.convolve import average_pool, convolve, convolve_channels, flat_kernel
 from supernet.norm import activate, norm_activate
 from supernet.squeeze import frame_means, scale_frames
@@ -28,6 +30,12 @@ BATCH_NORM_EPS = 1e-3
 POINTWISE: Kernel = (1, 1, 1)
 TRUNCATED_NORMAL_STD = 0.87962566103423978
 """Standard deviation of a unit normal cut at two; He's initialisation divides by it, as Keras does."""
+
+
+def branch_name(kernel: Kernel, conv: Convolution, *, both: bool) -> str:
+    """Name of the weights of a depthwise kernel; `both` where a layer holds its two forms beside each other."""
+    separate = both and conv != "3d" and kernel[0] > 1
+    return f"{kernel_name(kernel)}_2plus1d" if separate else kernel_name(kernel)
 
 
 def gated(logits: Tensor, gate: Gate) -> Tensor:
@@ -249,6 +257,7 @@ class Bottleneck(nn.Module):
         layer: Largest width and expansion, and the stride; SE exists where `layer.se`, unless the variant has none.
         in_width: Most input channels.
         kernels: Depthwise kernels to choose from, each with weights of its own.
+        convs: Forms to choose from; each has weights of its own of the kernels longer than one frame.
         skip: Whether the skip may need a projection.
         variant: How it is built.
         rezero: Initial weight of the branch.
@@ -263,6 +272,7 @@ class Bottleneck(nn.Module):
         *,
         in_width: int,
         kernels: Sequence[Kernel],
+        convs: Sequence[Convolution],
         skip: bool,
         variant: Variant,
         running: bool,
@@ -273,15 +283,19 @@ class Bottleneck(nn.Module):
         super().__init__()
         inner = layer.expansion
         self.variant, self.drop_path = variant, drop_path
+        self.kernels, self.both = tuple(kernels), len(convs) > 1
         self.expand = ConvNorm(in_width, inner, POINTWISE, variant=variant, running=running, generator=generator)
-        self.depthwise = nn.ModuleDict(
-            {
-                kernel_name(kernel): Depthwise(
-                    inner, kernel, stride=layer.stride, variant=variant, running=running, generator=generator
+        self.depthwise = nn.ModuleDict()
+        for conv, kernel in product(convs, kernels):
+            if (name := branch_name(kernel, conv, both=self.both)) not in self.depthwise:
+                self.depthwise[name] = Depthwise(
+                    inner,
+                    kernel,
+                    stride=layer.stride,
+                    variant=replace(variant, conv=conv),
+                    running=running,
+                    generator=generator,
                 )
-                for kernel in kernels
-            }
-        )
         has_se = layer.se and variant.se != "none"
         self.se = SqueezeExcitation(inner, variant, generator=generator) if has_se else None
         self.project = ConvNorm(inner, layer.width, POINTWISE, variant=variant, running=running, generator=generator)
@@ -300,15 +314,18 @@ class Bottleneck(nn.Module):
         Args:
             x_NCHW: Input.
             layer: What to run of it.
-            timeline: Of the call.
+            timeline: Of the call; where the layer holds two forms, its variant says which one.
             name: Of the layer.
             mixed: Run every kernel and average after norm and activation (op warm-up, tunas.md 2).
         """
         inner_NCHW = self.expand(x_NCHW, layer.expansion, timeline, name, self.variant.activation)
         if self.variant.temporal_shift:
             inner_NCHW = timeline.shifted(f"{name}.stream_buffer", inner_NCHW)
-        names = tuple(self.depthwise) if mixed else (kernel_name(layer.kernel),)
-        branches = [self.depthwise[kernel](inner_NCHW, timeline, name) for kernel in names]
+        conv = timeline.variant.conv
+        names = [branch_name(kernel, conv, both=self.both) for kernel in (self.kernels if mixed else (layer.kernel,))]
+        branches = [  # each kernel looks back as far as it reaches, in a stream buffer of its own
+            self.depthwise[branch](inner_NCHW, timeline, f"{name}.{branch}" if mixed else name) for branch in names
+        ]
         inner_NCHW = branches[0] if len(branches) == 1 else torch.stack(branches).mean(dim=0)
         if layer.se and self.se is not None:
             inner_NCHW = self.se(inner_NCHW, timeline, name)

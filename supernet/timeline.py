@@ -23,7 +23,8 @@ class Timeline:
         num_frames: Frames of each, T.
         variant: How the network is built.
         device: Of the frames.
-        past: State after the frames before; None for a clip of its own, of which nothing is kept.
+        past: State after the frames before; None for a clip of its own, of which nothing is kept. Of layers that it
+            says nothing of there was nothing before.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Timeline:
             return x_BTX
         if self._past is None:
             return torch.cat((x_BTX.new_zeros(x_BTX.shape[0], length, *x_BTX.shape[2:]), x_BTX), dim=1)
-        past_BTX = self._past[name]
+        past_BTX = self._past.get(name)
+        if past_BTX is None:
+            past_BTX = x_BTX.new_zeros(x_BTX.shape[0], length, *x_BTX.shape[2:])
         joined_BTX = torch.cat((past_BTX.to(x_BTX.dtype), x_BTX), dim=1)
         self.future[name] = joined_BTX[:, -length:].to(past_BTX.dtype, copy=True)  # a view would keep all frames alive
         return joined_BTX
@@ -87,7 +90,8 @@ class Timeline:
         if window is not None:
             sums_BTC = self.look_back(name, x_BTC, window - 1).unfold(1, window, 1).sum(dim=-1)
             return sums_BTC / self._frames_seen_BT1.clamp(max=window).to(x_BTC.dtype)
-        sum_BC = self._past[name] if self._past is not None else torch.zeros_like(x_BTC[:, 0])
+        past = self._past or {}
+        sum_BC = past[name] if name in past else torch.zeros_like(x_BTC[:, 0])
         if decay is None:
             sums_BTC = sum_BC[:, None] + x_BTC.cumsum(dim=1)
         else:

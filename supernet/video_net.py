@@ -16,7 +16,7 @@ from search_spaces.spec import (
     has_skip_projection,
     layer_name,
 )
-from search_spaces.variant import Variant, check_fits
+from search_spaces.variant import Convolution, Variant, check_fits
 from supernet.layers import Bottleneck, ConvNorm, Head
 from supernet.state import State, StateForm
 from supernet.timeline import Timeline
@@ -138,6 +138,7 @@ def build(
     dropout: float = 0.0,
     drop_path: float = 0.0,
     shared_kernels: Sequence[Kernel] = (),
+    convs: Sequence[Convolution] = (),
 ) -> tuple[ConvNorm, nn.ModuleList, Head]:
     """Stem, blocks and head, with initial weights.
 
@@ -151,6 +152,7 @@ def build(
         drop_path: As in `VideoNet`.
         shared_kernels: What every layer of a supernet chooses from. Without, each layer has the kernel of `spec`, a
             skip is projected only where that is needed, and running statistics are kept.
+        convs: Forms of convolution that every layer of a supernet chooses from. Without, that of the variant.
     """
     check_fits(spec, variant)
     generator, running = torch.Generator().manual_seed(seed), not shared_kernels
@@ -173,6 +175,7 @@ def build(
                     layer,
                     in_width=width,
                     kernels=shared_kernels or [layer.kernel],
+                    convs=convs or [variant.conv],
                     skip=position == 0 if shared_kernels else has_skip_projection(layer, width),
                     variant=variant,
                     running=running,
