@@ -21,7 +21,7 @@ from search_spaces.randomness import derive_seed
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate
 from supernet.inputs import network_input
-from supernet.optim import WeightAverage, cosine_with_warmup, weight_decay_groups
+from supernet.optim import WeightAverage, adamw, cosine_with_warmup
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
@@ -73,9 +73,7 @@ class Trainer:
         self._net, self._card, self._train_batches, self._accuracy = net, card, train_batches, accuracy
         self._device = next(net.parameters()).device
         self._amp_dtype, self._seed = amp_dtype, seed
-        self._optimizer = torch.optim.AdamW(
-            weight_decay_groups(net, weight_decay=recipe.weight_decay), lr=recipe.learning_rate
-        )
+        self._optimizer = adamw(net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self._average = WeightAverage(net, decay=recipe.ema_decay)
         self._best: tuple[ModelCard, bytes] | None = None
         self._sums = _Sums()

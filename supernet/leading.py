@@ -1,4 +1,4 @@
-"""The leading part of a shared weight, and how its gradient gets back to the whole without costing what the whole does."""
+"""The leading part of a shared weight, whose gradient gets back to the whole without costing what the whole does."""
 
 from collections.abc import Sequence
 from typing import Any
