@@ -62,7 +62,7 @@ class Options:
         seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
         threads: Of torch; 0 takes all cores.
-        workers: Processes that read clips; -1 chooses, 0 reads in this one.
+        workers: Processes that read clips, for weights and for rewards each; -1 chooses, 0 reads in this one.
         amp: Autocast of the network.
         plan: Print steps, memory, disk and an estimate of time, and stop.
         json: Print one JSON document at the end.
@@ -226,7 +226,8 @@ def _prepare(
         compare_clips=options.compare_clips,
         seed=options.seed,
         geometries={clip: clip_geometry(options, clip) for clip in problem.space.clips},
-        num_workers=compute.num_workers,
+        compute=compute,
+        num_ahead=options.search.architectures_per_step,
         tally=tally,
     )
     supernet = Supernet(

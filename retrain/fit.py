@@ -132,7 +132,8 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self._net.parameters(), recipe.max_gradient_norm)
         self._optimizer.step()
         self._average.update(self._net)
-        loss_value = float(loss.detach())
+        num_correct = (logits_BK.argmax(dim=1) == labels_B).sum()
+        loss_value, num_correct_value = torch.stack([loss.detach().double(), num_correct.double()]).tolist()
         if not math.isfinite(loss_value):
             raise UsageError(
                 f"the loss must stay finite, but got {loss_value} in step {step}; "
@@ -140,7 +141,7 @@ class Trainer:
             )
         self._sums = _Sums(
             loss=self._sums.loss + loss_value * len(batch.indices),
-            correct=self._sums.correct + int((logits_BK.argmax(dim=1) == labels_B).sum()),
+            correct=self._sums.correct + int(num_correct_value),
             clips=self._sums.clips + len(batch.indices),
         )
 
