@@ -64,6 +64,11 @@ def resolve_workers(workers: int, device: str) -> int:
     return max(fewest, min(8, len(os.sched_getaffinity(0)) - 2)) if workers == -1 else workers
 
 
+def amp_dtype_of(amp: Amp) -> torch.dtype | None:
+    """Type of autocast, None for none."""
+    return torch.bfloat16 if amp == "bf16" else None
+
+
 def environment_of(threads: int) -> Environment:
     """What equal results depend on, with what torch and our own kernels add to it."""
     return {
@@ -120,7 +125,7 @@ def set_up(options: ComputeOptions) -> Compute:
         device=torch.device(device),
         num_threads=resolve_threads(options.threads),
         num_workers=resolve_workers(options.workers, device),
-        amp_dtype=torch.bfloat16 if options.amp == "bf16" else None,
+        amp_dtype=amp_dtype_of(options.amp),
     )
     torch.set_num_threads(compute.num_threads)
     return compute

@@ -39,7 +39,7 @@ def test_multiply_adds_and_parameters_are_those_of_the_cost(spec, variant):
 
 
 def test_floors_by_hand():
-    """Stem 2 x 4 x 4 pixels, expansion, strided kernel to 2 x 2 x 2, projection, pooled skip, head, dense, classifier."""
+    """Stem, 32 pixels; expansion, kernel to 8 pixels, projection, pooled skip; head, dense layer, classifier."""
     found = operators(SMALL, Variant(), num_classes=10)
     inputs = [2 * 64 * 3, 32 * 8, 32 * 24, 8 * 24, 32 * 8, 8 * 16, 32, 64]
     outputs = [32 * 8, 32 * 24, 8 * 24, 8 * 16, 8 * 16, 8 * 32, 64, 10]
