@@ -1,18 +1,21 @@
 """Where the time of some work goes: seconds per kind of operator, as torch's profiler books them."""
 
+import contextlib
+import inspect
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from launch import console
+from supernet import native
 
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("depthwise convolution", ("_Native", "_TurnedAround", "depthwise")),
-    ("norm and activation", ("Norm", "norm", "silu", "hardswish", "hardsigmoid", "sigmoid")),
-    ("squeeze-and-excitation", ("FrameMeans", "ScaleFrames", "aten::mean")),
+    ("squeeze-and-excitation", ("FrameMeans", "ScaleFrames", "frame", "aten::mean")),
+    ("norm and activation", ("Norm", "norm", "silu", "hardswish", "sigmoid", "scale_activate", "channel_statistics")),
     ("product of matrices", ("aten::mm", "aten::addmm", "aten::bmm", "aten::linear")),
     ("other convolution", ("conv",)),
     ("part of a shared weight", ("_Leading", "slice", "Slice")),
@@ -63,7 +66,7 @@ def profile_of(name: str, work: Callable[[], object], *, repeats: int, device: t
     for _ in range(UNCOUNTED_RUNS):
         work()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
-    with profile(activities=activities) as profiler:
+    with _named_kernels(), profile(activities=activities) as profiler:
         start = time.perf_counter()
         for _ in range(repeats):
             work()
@@ -85,6 +88,23 @@ def profile_of(name: str, work: Callable[[], object], *, repeats: int, device: t
         kinds=_shares(kinds, whole_ms, repeats),
         operators=_shares(taken, whole_ms, repeats)[:NUM_OPERATORS],
     )
+
+
+@contextlib.contextmanager
+def _named_kernels() -> Iterator[None]:
+    """Our own kernels are no operators of torch, whose profiler would not see them where they have no backward pass."""
+    kernels = {
+        name: function
+        for name, function in vars(native).items()
+        if inspect.isfunction(function) and function.__module__ == native.__name__ and not name.startswith("_")
+    }
+    try:
+        for name, function in kernels.items():
+            setattr(native, name, record_function(f"native::{name}")(function))
+        yield
+    finally:
+        for name, function in kernels.items():
+            setattr(native, name, function)
 
 
 def kind_of(operator: str) -> str:

@@ -1,4 +1,4 @@
-"""`movinas bench search`: where a step of a search spends its time, and how much of it is no forward or backward pass."""
+"""`movinas bench search`: where a step of a search spends its time, and how much of it runs no network."""
 
 import math
 import tempfile
