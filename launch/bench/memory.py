@@ -85,20 +85,17 @@ def run(options: Options) -> int:
             for name, mode in product(options.specs, options.modes)
         ],
     )
-    if "train" in options.modes:
+    trained = [row for row in rows if row["mode"] == "train"]
+    if trained:
         console.show_table(
             "Of these, in training, activations that the backward pass needs, MiB, and how much more the peak is",
             ("name", *(f"{frames} frames" for frames in options.frames)),
             [
-                (name, *(f"{row['needed_mib']:.0f} ({row['ratio']:.2f})" for row in rows if _is_of(row, name)))
+                (name, *(f"{row['needed_mib']:.0f} ({row['ratio']:.2f})" for row in trained if row["name"] == name))
                 for name in options.specs
             ],
         )
     return 0
-
-
-def _is_of(row: dict[str, Any], name: str) -> bool:
-    return row["name"] == name and row["mode"] == "train"
 
 
 def _row(name: str, mode: Mode, frames: int, options: Options) -> dict[str, Any]:

@@ -24,6 +24,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("sum and product", ("aten::add", "aten::mul", "aten::div", "aten::sub", "aten::sum", "aten::stack")),
 )
 """Kinds, and what the names of their operators contain; the first that fits counts."""
+NO_KERNELS = ("usable", "shape_of", "library")
 OTHER, BETWEEN = "other operators", "between operators"
 NUM_OPERATORS = 12
 UNCOUNTED_RUNS = 2
@@ -96,7 +97,7 @@ def _named_kernels() -> Iterator[None]:
     kernels = {
         name: function
         for name, function in vars(native).items()
-        if inspect.isfunction(function) and function.__module__ == native.__name__ and not name.startswith("_")
+        if inspect.isfunction(function) and name not in NO_KERNELS and not name.startswith("_")
     }
     try:
         for name, function in kernels.items():

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import warnings
 
 import evaluator_contract
 import numpy as np
@@ -36,9 +37,10 @@ BASE = Variant()
 class Bench:
     """An evaluator with everything a test wants to look at."""
 
-    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None, variant=BASE):
+    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None, variant=BASE, device=CPU):
         self.supernet = Supernet(SPACE, variant, num_classes=NUM_CLASSES)
         randomise(self.supernet)
+        self.supernet.to(device)
         self.train = Stream(size=config.batch_size, seed=1)
         self.reward = Stream(size=config.reward_batch_size, seed=2)
         self.compared = [batch_of(number, size=5 + number, seed=3) for number in range(2)]
@@ -264,6 +266,32 @@ def test_a_step_waits_for_the_device_once():
     with Transfers() as transfers:
         evaluator.compare(CANDIDATES)
     assert transfers.shapes == [(len(CANDIDATES),)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("amp_dtype", [None, torch.bfloat16])
+def test_a_step_on_cuda_synchronises_once(amp_dtype):
+    bench = Bench(device=torch.device("cuda"), amp_dtype=amp_dtype)
+    for step in range(2):  # the first may choose kernels
+        torch.cuda.set_sync_debug_mode("warn" if step else "default")
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                loss = bench.evaluator.train(step, CANDIDATES, NO_WARMUP)
+                bench.evaluator.measure(step, CANDIDATES)
+                float(loss)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert len([warning for warning in caught if "synchronizing" in str(warning.message)]) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_step_on_cuda_is_near_that_on_the_cpu():
+    here, there = Bench(), Bench(device=torch.device("cuda"))
+    losses = [float(bench.evaluator.train(0, CANDIDATES, NO_WARMUP)) for bench in (here, there)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
 class Transfers(TorchFunctionMode):
