@@ -252,9 +252,9 @@ def test_a_step_waits_for_the_device_once():
         Supernet(SPACE, BASE, num_classes=NUM_CLASSES),
         CONFIG,
         num_steps=20,
-        train_batches=lambda _: iter(batches),
-        reward_batches=lambda _: iter(batches),
-        compare_batches=lambda: iter(batches),
+        train_batches=lambda *_: iter(batches),
+        reward_batches=lambda *_: iter(batches),
+        compare_batches=lambda _: iter(batches),
         stopwatch=Stopwatch(),
     )
     with Transfers() as transfers:
