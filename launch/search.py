@@ -62,7 +62,7 @@ class Options:
         seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
         threads: Of torch; 0 takes all cores.
-        workers: Processes that read clips; -1 chooses, 0 reads in this one.
+        workers: Processes that read clips, for weights and for rewards each; -1 chooses, 0 reads in this one.
         amp: Autocast of the network.
         plan: Print steps, memory, disk and an estimate of time, and stop.
         json: Print one JSON document at the end.
@@ -159,13 +159,13 @@ def problem_of(run: RunDir, options: Options) -> Problem:
     )
 
 
-def clip_geometry(options: Options, geometry: ClipGeometry) -> ClipGeometry:
-    """The clips of the search: those of the space, changed by `proxy`.
+def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
+    """The clips of a search: those of the space, changed by `proxy`.
 
     Raises:
         UsageError: Not written as frames=16,resolution=112,rate_fps=5.
     """
-    for part in (options.proxy or "").split(",") if options.proxy else []:
+    for part in (proxy or "").split(",") if proxy else []:
         name, _, text = part.partition("=")
         try:
             if name == "frames":
@@ -178,7 +178,7 @@ def clip_geometry(options: Options, geometry: ClipGeometry) -> ClipGeometry:
                 raise ValueError(f"unknown name {name!r}")
         except ValueError as error:
             raise UsageError(
-                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {options.proxy!r}: {error}"
+                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {proxy!r}: {error}"
             ) from error
     return geometry
 
@@ -192,7 +192,7 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
         )
     space = with_clip_choices(find_space(options.space), options.clip_choices)
     target, variant = parse_target(options.target), find_variant(options.variant)
-    clip_geometry(options, space.clip)
+    clip_geometry(options.proxy, space.clip)
     if options.proxy and len(space.clips) > 1:
         raise UsageError(f"a space that decides on its clip must have no proxy, but got {options.proxy!r}")
     manifest = load_manifest(options.data)
@@ -225,8 +225,9 @@ def _prepare(
         weights=options.weights,
         compare_clips=options.compare_clips,
         seed=options.seed,
-        geometries={clip: clip_geometry(options, clip) for clip in problem.space.clips},
-        num_workers=compute.num_workers,
+        geometries={clip: clip_geometry(options.proxy, clip) for clip in problem.space.clips},
+        compute=compute,
+        num_ahead=options.search.architectures_per_step,
         tally=tally,
     )
     supernet = Supernet(
@@ -273,7 +274,7 @@ def _plan(options: Options, problem: Problem) -> int:
         [replace(space.largest_widths(), clip=largest_clip), *specs],
         batch_size=weights.batch_size,
         reward_batch_size=weights.reward_batch_size,
-        clip_of=lambda spec: clip_geometry(options, spec.clip),
+        clip_of=lambda spec: clip_geometry(options.proxy, spec.clip),
         compute=compute,
     )
     num_compared = 1 + config.selection.num_policy + config.selection.num_random

@@ -119,13 +119,6 @@ inline int64_t padding_before(int64_t size, int64_t taps, int64_t stride) {
     return total > 0 ? total / 2 : 0;
 }
 
-template <class Body>
-void with_activation(int64_t activation, const Body& body) {
-    if (activation == SWISH) body.template operator()<SWISH>();
-    else if (activation == HARD_SWISH) body.template operator()<HARD_SWISH>();
-    else body.template operator()<IDENTITY>();
-}
-
 // How the frames of a call are shared out: whole, or each in as many parts as there are threads.
 struct Work {
     int64_t frames, parts;
@@ -163,15 +156,6 @@ struct History {
             for (int64_t number = count && frames < length ? 0 : frames - length; number < frames; number++)
                 std::memcpy(future + (count ? place(clip, number) : place(clip, number - frames)) * size,
                             frame(clip, number), sizeof(float) * static_cast<size_t>(size));
-    }
-};
-
-template <int A>
-struct Biased {
-    const float* bias;
-    template <int N>
-    Vec<N> operator()(int64_t c, Vec<N> sum) const {
-        return activated<A, N>(sum + load<N>(bias + c));
     }
 };
 
@@ -215,19 +199,18 @@ void convolve(const MovinasDepthwise& d, const Work& work, int64_t height, int64
     s.out_height = same_size(height, d.stride), s.out_width = same_size(width, d.stride);
     s.taps_t = d.taps_t, s.taps_h = d.taps_h, s.taps_w = d.taps_w, s.stride = d.stride;
     s.pad_h = padding_before(height, d.taps_h, d.stride), s.pad_w = padding_before(width, d.taps_w, d.stride);
-    Range columns[MAX_TAPS];
-    for (int64_t dw = 0; dw < s.taps_w; dw++) columns[dw] = columns_of_tap(s, dw);
-    with_activation(activation, [&]<int A>() {
-        work.each([&](int thread, int64_t frame, int64_t part) {
-            const float* taps[MAX_TAPS];
-            source(thread, frame, taps);
-            Range rows = share(s.out_height, part, work.parts);
-            for (int64_t h = rows.from; h < rows.to; h++) {
-                float* row = y + (frame * s.out_height + h) * s.out_width * channels;
-                for_channels(channels, ForwardRow<Biased<A>>{s, columns, taps, d.weight, row, h, {d.bias}});
-                if (sums) add_pixels(s.out_width, channels, row, sums->of(work, frame, part));
-            }
-        });
+    work.each([&](int thread, int64_t frame, int64_t part) {
+        const float* taps[MAX_TAPS];
+        source(thread, frame, taps);
+        const Range rows = share(s.out_height, part, work.parts);
+        float* out = y + frame * s.out_height * s.out_width * channels;
+        for (Range some = rows; some.from < rows.to; some.from = some.to) {
+            some.to = some.from + TOGETHER < rows.to ? some.from + TOGETHER : rows.to;
+            Rows{s, taps, d.weight, out, d.bias, activation}(some);
+            if (sums)
+                for (int64_t h = some.from; h < some.to; h++)
+                    add_pixels(s.out_width, channels, out + h * s.out_width * channels, sums->of(work, frame, part));
+        }
     });
 }
 
