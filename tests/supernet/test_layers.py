@@ -290,7 +290,14 @@ def test_squeeze_excitation_by_hand(variant, channels):
 def bottleneck(layer, *, in_width, skip, variant=BASE, kernels=None):
     kernels = kernels or [layer.kernel]
     return Bottleneck(
-        layer, in_width=in_width, kernels=kernels, skip=skip, variant=variant, running=False, generator=generator()
+        layer,
+        in_width=in_width,
+        kernels=kernels,
+        convs=[variant.conv],
+        skip=skip,
+        variant=variant,
+        running=False,
+        generator=generator(),
     )
 
 
