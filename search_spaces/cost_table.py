@@ -1,8 +1,8 @@
 """Costs of whole populations: the integers of `cost.py`, looked up instead of computed.
 
-A network's cost is a sum over its layers, and a layer's cost depends on few decisions: its own, its block's width, and
-for a block's first layer the width of the block before. One small table per layer therefore holds every case.
-Only sums can be looked up this way; the peak of the activations is computed spec by spec.
+A network's cost is a sum over its layers, or for the peak of its activations their maximum, and a layer's cost depends
+on few decisions: its own, its block's width, and for a block's first layer the width of the block before. One small
+table per layer therefore holds every case.
 """
 
 import functools
@@ -20,7 +20,9 @@ from search_spaces.spec import FIRST_BLOCK, STEM_STRIDE, ClipGeometry, LayerSpec
 from search_spaces.stream_state import state_bytes
 from search_spaces.variant import Variant
 
-Metric = Literal["macs", "paper_half_macs", "params", "stream_buffer_bytes", "stream_state_bytes"]
+Metric = Literal[
+    "macs", "paper_half_macs", "params", "stream_buffer_bytes", "stream_state_bytes", "peak_activation_bytes"
+]
 Integers = NDArray[np.int64]
 CHUNK = 4096
 
@@ -49,10 +51,11 @@ class CostTable:
     Args:
         space: The space.
         variant: How its networks are built.
-        metric: What is summed; `paper_half_macs` are twice the paper's FLOPs.
+        metric: What is summed, or, of `peak_activation_bytes`, the greatest; `paper_half_macs` are twice the paper's
+            FLOPs.
         num_classes: Outputs of the classifier.
         clip: Clip geometry where it is not the space's own.
-        dtype: Type of stream buffers.
+        dtype: Type of stream buffers and activations.
 
     Raises:
         SpecError: The space's networks cannot be built in this variant.
@@ -71,6 +74,7 @@ class CostTable:
         space.check_fits(variant)
         self._space, self._variant = space, variant
         self._metric: Metric = metric
+        self._joined: np.ufunc = np.maximum if metric == "peak_activation_bytes" else np.add
         self._dtype: DataType = dtype
         self._clip = clip or space.clip
         self._num_layer_codes = len(space.kernels) * len(space.expansions) * len(space.se)
@@ -91,13 +95,17 @@ class CostTable:
         num_widths = len(self._space.width_multipliers)
         low_W = high_W = np.full(1, self._stem, dtype=np.int64)
         for block in self._blocks:
-            later = np.arange(block.depths[0], block.depths[-1] + 1) - 1
             rest_W = block.rest.reshape(num_widths, -1)
-            lows_PW = block.first.min(axis=2) + later[0] * rest_W.min(1)
-            highs_PW = block.first.max(axis=2) + later[-1] * rest_W.max(1)
-            low_W = (low_W[:, None] + lows_PW).min(axis=0)
-            high_W = (high_W[:, None] + highs_PW).max(axis=0)
-        return int((low_W + self._head.min(1)).min()), int((high_W + self._head.max(1)).max())
+            lows_PW = self._joined(block.first.min(axis=2), self._several(rest_W.min(1), block.depths[0] - 1))
+            highs_PW = self._joined(block.first.max(axis=2), self._several(rest_W.max(1), block.depths[-1] - 1))
+            low_W = self._joined(low_W[:, None], lows_PW).min(axis=0)
+            high_W = self._joined(high_W[:, None], highs_PW).max(axis=0)
+        low, high = self._joined(low_W, self._head.min(1)), self._joined(high_W, self._head.max(1))
+        return int(low.min()), int(high.max())
+
+    def _several(self, each_W: Integers, num: int) -> Integers:
+        """Cost of `num` equal layers."""
+        return each_W * (num if self._joined is np.add else min(num, 1))
 
     def _chunk_costs(self, chunk_DN: Indices) -> Integers:
         total_N = np.full(chunk_DN.shape[1], self._stem, dtype=np.int64)
@@ -118,14 +126,14 @@ class CostTable:
                 code_N += offset_N
                 if layer == 0:
                     code_N += previous_N * np.int32(num_widths * self._num_layer_codes)
-                    total_N += first.take(code_N)
+                    part_N = first.take(code_N)
                 elif layer < block.depths[0]:
-                    total_N += rest.take(code_N)
+                    part_N = rest.take(code_N)
                 else:
-                    total_N += rest.take(code_N) * (depth_N > layer)
+                    part_N = rest.take(code_N) * (depth_N > layer)
+                self._joined(total_N, part_N, out=total_N)
             previous_N = width_N
-        total_N += self._head[previous_N, chunk_DN[-1]]
-        return total_N
+        return np.asarray(self._joined(total_N, self._head[previous_N, chunk_DN[-1]]))
 
     def _build_blocks(self) -> tuple[tuple[_Block, ...], int]:
         columns = {decision.name: column for column, decision in enumerate(self._space.decisions)}
@@ -206,6 +214,8 @@ class CostTable:
             return 2 * part.macs + part.extra_half_macs
         if self._metric == "params":
             return part.params
+        if self._metric == "peak_activation_bytes":
+            return BYTES[self._dtype] * part.peak_activations
         buffer_bytes, whole_bytes = state_bytes(part.state, bytes_per_element=BYTES[self._dtype])
         return buffer_bytes if self._metric == "stream_buffer_bytes" else whole_bytes
 
