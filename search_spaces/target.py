@@ -1,8 +1,8 @@
 """Costs as people write them: `macs=2.7G/clip`, `macs=50M/frame`, `params=3M`, `state=2MiB@fp16`.
 
-Metric, number and unit are all part of a target, for the same number under another convention is off by two. Whatever is
-looked up in tables that are summed, or of which the greatest counts, can be a target: it takes a name in `_METRICS`, its
-unit in `_per`, and its table in `Target._table`. A measured latency, `latency=10ms/frame@table.json`, belongs there.
+Metric, number and unit are all part of a target, for the same number under another convention is off by two. Whatever
+is looked up in tables that are summed, or of which the greatest counts, can be a target: it takes a name in `_METRICS`,
+its unit in `_per`, and its table in `Target._table`. A measured latency, `latency=10ms/frame@table.json`, goes there.
 """
 
 import re

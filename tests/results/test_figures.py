@@ -117,7 +117,7 @@ def test_snapshots_are_few_enough(history, monkeypatch):
 
 def test_comparison_tells_origins_by_colour_and_symbol(history):
     points = traces(figures.comparison(history))
-    origins = [points[name] for name in ("random", "sampled from the policy", "most likely of the policy")]
+    origins = [points[name] for name in ("random", "proposed by the search", "favourite of the search")]
     assert [len(trace["x"]) for trace in origins] == [6, 5, 1]
     assert len({trace["marker"]["symbol"] for trace in origins}) == 3
     assert len({trace["marker"]["color"] for trace in origins}) == 3
