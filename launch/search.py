@@ -221,6 +221,7 @@ def _prepare(
         num_classes=problem.num_classes,
         seed=derive_seed(options.seed, "supernet"),
         rezero=options.weights.rezero_init,
+        checkpointing=options.weights.checkpointing,
     ).to(compute.device)
     evaluator = SupernetEvaluator(
         supernet,
@@ -238,7 +239,7 @@ def _prepare(
             held_reader,
             seed=options.seed,
             purpose="reward",
-            batch_size=options.weights.reward_batch_size,
+            batch_size=options.weights.reward_clips,
             num_workers=compute.num_workers,
             tally=tally,
             centre=True,
@@ -268,7 +269,7 @@ def _compare_batches(
     """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor."""
     order = np.argsort([derive_seed(options.seed, "compare", item.id) for item in reader.items], kind="stable")
     chosen = order[: options.compare_clips]
-    num_batches = max(1, round(len(chosen) / options.weights.reward_batch_size))
+    num_batches = max(1, round(len(chosen) / options.weights.reward_clips))
     batches = [
         [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)
     ]
@@ -285,13 +286,13 @@ def _plan(options: Options, problem: Problem) -> int:
         supernet,
         [space.largest_widths(), *specs],
         batch_size=weights.batch_size,
-        reward_batch_size=weights.reward_batch_size,
+        reward_batch_size=weights.reward_clips,
         clip=clip_geometry(options, space.clip),
         compute=compute,
     )
     num_compared = 1 + config.selection.num_policy + config.selection.num_random
     seconds = config.steps * config.architectures_per_step * (trial.train_s + trial.forward_s)
-    seconds += num_compared * trial.forward_s * options.compare_clips / weights.reward_batch_size
+    seconds += num_compared * trial.forward_s * options.compare_clips / weights.reward_clips
     return show_plan(
         steps=config.steps,
         seconds=seconds,
