@@ -26,7 +26,7 @@ MAX_PROBABILITIES = 100_000
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _ORIGINS: Mapping[Origin, tuple[str, str, str]] = {
     "random": ("random", "@c5", "circle"),
-    "unlimited": ("random, limits not kept", "@c4", "x"),
+    "unlimited": ("random, limits lifted", "@c4", "x"),
     "policy": ("proposed by the search", "@c1", "square"),
     "front": ("front of the search", "@c3", "triangle-up"),
     "argmax": ("favourite of the search", "@c2", "diamond"),

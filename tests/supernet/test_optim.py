@@ -131,7 +131,8 @@ def test_rmsprop_by_hand():
 
     Gradients 2, -1, 4 at rates 0.5, 0.25, 0.25:
     s = 0.9 + 0.1 * 4 = 1.3, then 1.27, then 2.743;
-    m = 0.5 * 2 / sqrt(2.3) = 0.659380, then 0.9 m - 0.25 / sqrt(2.27) = 0.427512, then 0.9 m + 1 / sqrt(3.743), 0.901641.
+    m = 0.5 * 2 / sqrt(2.3) = 0.659380, then 0.9 m - 0.25 / sqrt(2.27) = 0.427512,
+    then 0.9 m + 0.25 * 4 / sqrt(3.743) = 0.901641.
     """
     weight = nn.Parameter(torch.tensor([3.0]))
     optimizer = RMSProp([weight], lr=0.5)
