@@ -15,6 +15,8 @@ from search_spaces.space import Indices
 
 CHUNK = 8192
 MAX_DRAWS = 1 << 21
+MAX_STEP_DRAWS = 1 << 17
+"""In one step of a search."""
 NUM_WALKS = 256
 NUM_WALK_STEPS = 500
 
@@ -47,9 +49,11 @@ def draw_at_cost(
     return np.stack(list(found.values())) if found else np.zeros((0, len(problem.space.decisions)), dtype=np.int8)
 
 
-def random_at_cost(problem: Problem, rng: np.random.Generator, *, num: int, tolerance: float) -> Indices:
-    """Uniformly drawn genotypes inside the budget, (n, D) with n <= num."""
-    return draw_at_cost(problem, problem.space.sample_indices, rng, num=num, tolerance=tolerance)
+def random_at_cost(
+    problem: Problem, rng: np.random.Generator, *, num: int, tolerance: float, max_draws: int = MAX_DRAWS
+) -> Indices:
+    """Uniformly drawn genotypes inside the budget, (n, D) with n <= num; as `draw_at_cost`."""
+    return draw_at_cost(problem, problem.space.sample_indices, rng, num=num, tolerance=tolerance, max_draws=max_draws)
 
 
 def walk_to_cost(problem: Problem, rng: np.random.Generator, *, num: int, tolerance: float) -> Indices:
@@ -71,6 +75,14 @@ def walk_to_cost(problem: Problem, rng: np.random.Generator, *, num: int, tolera
     return np.asarray(inside_ND[np.sort(first_N)][:num])
 
 
+def at_cost(
+    problem: Problem, rng: np.random.Generator, *, num: int, tolerance: float, max_draws: int = MAX_DRAWS
+) -> Indices:
+    """Random genotypes inside the budget, drawn uniformly, or where that finds none, walked to; (n, D), n <= num."""
+    drawn_ND = random_at_cost(problem, rng, num=num, tolerance=tolerance, max_draws=max_draws)
+    return drawn_ND if len(drawn_ND) else walk_to_cost(problem, rng, num=num, tolerance=tolerance)
+
+
 class RandomSearch:
     """Implements `nas.strategy.SearchStrategy`: learns nothing, trains and measures what it draws, compares at the end.
 
@@ -90,7 +102,7 @@ class RandomSearch:
         rng = generator(self._problem.seed, self._draws, step)
         if self._draws == "uniform":
             return self._problem.space.sample_indices(rng, num)
-        found_ND = at_cost(self._problem, rng, num=num, tolerance=self._tolerance)
+        found_ND = at_cost(self._problem, rng, num=num, tolerance=self._tolerance, max_draws=MAX_STEP_DRAWS)
         return found_ND[np.arange(num) % len(found_ND)]
 
     def learn(self, step: int, indices_KD: Indices, trials: Sequence[TrialRecord]) -> Belief:
@@ -115,9 +127,3 @@ class RandomSearch:
     def restore(self, blobs: Mapping[str, bytes]) -> None:
         """See `Resumable`."""
         self._population.restore(blobs)
-
-
-def at_cost(problem: Problem, rng: np.random.Generator, *, num: int, tolerance: float) -> Indices:
-    """Random genotypes inside the budget, drawn uniformly, or where that finds none, walked to; (n, D), n <= num."""
-    drawn_ND = random_at_cost(problem, rng, num=num, tolerance=tolerance)
-    return drawn_ND if len(drawn_ND) else walk_to_cost(problem, rng, num=num, tolerance=tolerance)
