@@ -129,6 +129,16 @@ def test_comparison_tells_origins_by_colour_and_symbol(history):
     assert figures.comparison(history).layout["shapes"][0]["x0"] == made_runs.TARGET
 
 
+def test_comparison_shows_fronts_and_lifted_limits_where_there_are_any(history):
+    first, *rest = history.candidates
+    changed = [replace(rest[0], origin="front"), replace(rest[1], origin="unlimited"), *rest[2:]]
+    points = traces(figures.comparison(replace(history, candidates=[first, *changed])))
+    assert [len(points[name]["x"]) for name in ("front of the search", "random, limits lifted")] == [1, 1]
+    assert "front of the search" not in traces(figures.comparison(history))
+    symbols = {trace["marker"]["symbol"] for name, trace in points.items() if name not in ("found", "Pareto front")}
+    assert len(symbols) == 5
+
+
 def test_comparison_before_the_result(history):
     assert "found" not in traces(figures.comparison(replace(history, result=None, start=None)))
 
