@@ -93,13 +93,8 @@ def test_sigkill_at_a_random_moment(undisturbed, motion_manifest, tmp_path, numb
     assert list((run / "specs").iterdir())
 
 
-OTHERS = [
-    pytest.param(name, marks=() if name == "nsga2" else pytest.mark.slow)
-    for name in ("nsga2", "evolution", "uniform", "random")
-]
-
-
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nsga2", "evolution", "uniform", "random"])
 def test_every_strategy_survives_a_kill(motion_manifest, tmp_path, name):
     limits = ["--variant=released-stream", "--max=state=128KiB@fp16"]
     options = [f"--search.strategy={name}", "--search.population.size=6", "--search.population.tournament=3", *limits]
