@@ -85,6 +85,8 @@ def _run(arguments: list[str]) -> int:
             prog=f"movinas {verb}",
             positionals=getattr(module, "POSITIONALS", ()),
             short=getattr(module, "SHORT", {}),
+            repeated=getattr(module, "REPEATED", ()),
+            defaults=getattr(module, "defaults_of", None),
         )
     except SystemExit as stop:  # --help and --print_config end this way
         return int(stop.code or 0)

@@ -23,12 +23,12 @@ from video.manifest import load_manifest
 TARGET = "macs=16M/clip"
 VIDEOS_PER_CLASS = 64
 SEARCH = SearchConfig(
-    steps=500,
+    steps=400,
     architectures_per_step=2,
     warmup=WarmupConfig(op_fraction=0.05, filter_fraction=0.15),  # all kernels at once cost seven times as much
     selection=SelectionConfig(num_policy=12, num_random=12),
 )
-WEIGHTS = WeightConfig(batch_size=12, reward_batch_size=32)
+WEIGHTS = WeightConfig(batch_size=12)
 RECIPE = Recipe(epochs=14, batch_size=32, evaluations=3)
 
 QUICK_VIDEOS_PER_CLASS = 12

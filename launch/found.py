@@ -19,7 +19,7 @@ from video.manifest import load_manifest
 
 
 def best_specs(run: RunDir, *, top: int, tolerance: float) -> list[SpecFile]:
-    """The selected architecture first, then the other ones of the policy at the target's cost, best quality first.
+    """The selected architecture first, then the search's other ones inside the budget, best quality first.
 
     Args:
         run: A finished search.
@@ -33,7 +33,9 @@ def best_specs(run: RunDir, *, top: int, tolerance: float) -> list[SpecFile]:
     compared = [
         record
         for record in candidates
-        if record.origin != "random" and (record.fingerprint == result.found or abs(record.ratio - 1.0) <= tolerance)
+        if record.origin not in ("random", "unlimited")
+        and (record.fingerprint == result.found or abs(record.ratio - 1.0) <= tolerance)
+        and max(record.limit_ratios, default=0.0) <= 1.0
     ]
     compared.sort(key=lambda record: (record.fingerprint != result.found, -record.quality))
     return [_spec_file(run, record, start) for record in compared[:top]]
@@ -91,7 +93,7 @@ def with_macs(run: RunDir, summary: SearchSummary) -> SearchSummary:
         return replace(summary, argmax=None)
     space, variant = read_space(run.space_path), variant_of(run)
     num_classes = load_manifest(run.manifest_path).num_classes
-    target = parse_target(history.start.target)
+    target, limits = parse_target(history.start.target), tuple(map(parse_target, history.start.limits))
     genotypes = {candidate.fingerprint: candidate.genotype for candidate in history.candidates}
 
     def counted(architecture: Architecture) -> Architecture:
@@ -103,7 +105,14 @@ def with_macs(run: RunDir, summary: SearchSummary) -> SearchSummary:
     likeliest = space.decode(history.policies[-1].argmax, variant)
     genotypes[likeliest.fingerprint] = likeliest.genotype
     value = target.cost(likeliest.spec, likeliest.variant, num_classes=num_classes)
-    argmax = Architecture(fingerprint=likeliest.fingerprint, cost=value, ratio=value / target.value)
+    argmax = Architecture(
+        fingerprint=likeliest.fingerprint,
+        cost=value,
+        ratio=value / target.value,
+        limit_ratios=tuple(
+            limit.cost(likeliest.spec, likeliest.variant, num_classes=num_classes) / limit.value for limit in limits
+        ),
+    )
     return replace(
         summary,
         argmax=counted(argmax),
@@ -137,6 +146,7 @@ def _spec_file(run: RunDir, record: CandidateRecord, start: StartRecord) -> Spec
         metrics={
             "cost": record.cost,
             "cost_ratio": record.ratio,
+            **{f"limit_ratio {limit}": ratio for limit, ratio in zip(start.limits, record.limit_ratios, strict=True)},
             "heldout_quality": record.quality,
             "heldout_clips": float(record.num_clips),
         },

@@ -10,7 +10,7 @@ from launch.retrain import Options as RetrainOptions
 from launch.runs import options_of, variant_of
 from results.history import read_history
 from results.run_dir import RunDir, open_run
-from results.summary import RetrainSummary, SearchSummary, summarise_retrain, summarise_search
+from results.summary import Architecture, RetrainSummary, SearchSummary, summarise_retrain, summarise_search
 from search_spaces.errors import RunFolderError
 from search_spaces.space_json import read_space
 from video.manifest import load_manifest
@@ -71,7 +71,7 @@ def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[s
     left = f", {console.duration(summary.seconds_left)} left" if running and summary.seconds_left else ""
     console.show(
         f"{run.path}: search {summary.status}, step {summary.steps_done} of {_known(summary.steps_total)}{left}, "
-        f"target {_known(summary.target)}"
+        f"target {_known(summary.target)}{''.join(f', at most {limit}' for limit in summary.limits)}"
     )
     rows = []
     for name, value in (
@@ -103,13 +103,19 @@ def _show_network(summary: SearchSummary, layers: Sequence[Mapping[str, str | in
     if summary.argmax is not None:
         macs = "" if summary.argmax.macs is None else f"{summary.argmax.macs:,} MACs, "
         console.show(
-            f"argmax of the policy: cost/target {summary.argmax.ratio:.3f}, {macs}{summary.argmax.fingerprint[:16]}"
+            f"raw argmax: cost/target {summary.argmax.ratio:.3f}, "
+            f"{_limits(summary, summary.argmax)}{macs}{summary.argmax.fingerprint[:16]}"
         )
     if not layers:
         return
     rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in layer.values()] for layer in layers]
     title = "Selected network" if summary.found is not None else "Most likely network so far"
     console.show_table(title, tuple(layers[0]), rows)
+
+
+def _limits(summary: SearchSummary, found: Architecture) -> str:
+    pairs = zip(summary.limits, found.limit_ratios, strict=True)
+    return "".join(f"cost/({limit}) {ratio:.3f}, " for limit, ratio in pairs)
 
 
 def _show_decisions(summary: SearchSummary) -> None:
@@ -139,11 +145,19 @@ def _show_best(summary: SearchSummary) -> None:
         shown.append(summary.found)
     console.show_table(
         "Best of the final comparison",
-        ("origin", "cost/target", "held-out quality", "fingerprint", ""),
+        (
+            "origin",
+            "cost/target",
+            *(f"cost/({limit})" for limit in summary.limits),
+            "held-out quality",
+            "fingerprint",
+            "",
+        ),
         [
             (
                 found.origin,
                 f"{found.ratio:.3f}",
+                *(f"{ratio:.3f}" for ratio in found.limit_ratios),
                 _number(found.quality),
                 found.fingerprint[:16],
                 "selected" if found.fingerprint == chosen else "",
@@ -155,6 +169,11 @@ def _show_best(summary: SearchSummary) -> None:
         console.show(
             f"random architectures of equal cost: mean quality {summary.random_quality:.3f}, "
             f"best {_number(summary.random_quality_best)}"
+        )
+    if summary.unlimited_quality is not None:
+        console.show(
+            f"random architectures at the target's cost, limits lifted: mean quality {summary.unlimited_quality:.3f}, "
+            f"best {_number(summary.unlimited_quality_best)}"
         )
 
 

@@ -6,7 +6,8 @@ YAML file with the same names can be given with `--config`. A run folder keeps t
 
 import argparse
 import dataclasses
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser
@@ -15,6 +16,8 @@ from search_spaces.errors import MovinasError, UsageError
 
 T = TypeVar("T")
 
+MAX_ROUNDS = 5
+"""How often defaults may follow from defaults."""
 REQUIRED = "the following arguments are required: "
 
 
@@ -25,6 +28,8 @@ def parse(
     prog: str,
     positionals: Sequence[str] = (),
     short: Mapping[str, str] | None = None,
+    repeated: Sequence[str] = (),
+    defaults: Callable[[T], Mapping[str, object]] | None = None,
 ) -> T:
     """Options from command-line arguments.
 
@@ -34,15 +39,44 @@ def parse(
         prog: Program and verb, for help and errors.
         positionals: Fields that are given without a flag; a tuple takes one or more, or none if it has a default.
         short: Fields that have a short flag too, such as `-n`.
+        repeated: Fields, tuples of text, whose flag may be given several times.
+        defaults: Dotted names to what they are where nobody gave them, which may follow from what was given.
 
     Raises:
         UsageError: An unknown, missing or unreadable option.
     """
     parser = _parser(options, prog=prog, positionals=positionals, short=short)
+    arguments = _gathered(arguments, repeated)
     try:
-        return _values(options, parser, parser.parse_args(list(arguments)))
+        values = _values(options, parser, parser.parse_args(list(arguments)))
+        for _ in range(MAX_ROUNDS if defaults is not None else 0):
+            assert defaults is not None
+            parser.set_defaults(dict(defaults(values)))
+            before, values = values, _values(options, parser, parser.parse_args(list(arguments)))
+            if values == before:
+                break
+        return values
     except argparse.ArgumentError as error:
         raise UsageError(f"{_plainly(str(error), positionals)} (see {prog} --help)") from error
+
+
+def _gathered(arguments: Sequence[str], repeated: Sequence[str]) -> list[str]:
+    """The same arguments with all occurrences of a repeated flag as one list, at the end."""
+    rest: list[str] = []
+    found: dict[str, list[str]] = {}
+    remaining = iter(arguments)
+    for argument in remaining:
+        flag, separator, value = argument.partition("=")
+        name = flag.removeprefix("--")
+        if name not in repeated or flag == name or value.startswith("["):
+            rest.append(argument)
+        elif separator:
+            found.setdefault(flag, []).append(value)
+        elif (following := next(remaining, None)) is None:
+            rest.append(argument)
+        else:
+            found.setdefault(flag, []).append(following)
+    return [*rest, *(f"{flag}={json.dumps(values)}" for flag, values in found.items())]
 
 
 def _plainly(text: str, positionals: Sequence[str]) -> str:
@@ -57,7 +91,7 @@ def _plainly(text: str, positionals: Sequence[str]) -> str:
 def to_yaml(options: object) -> str:
     """The resolved options as YAML that `from_yaml` reads."""
     parser = _parser(type(options), prog="movinas")
-    text = parser.dump(parser.parse_object(_plain(options)))
+    text = parser.dump(parser.parse_object(_plain(options)), skip_unset=False)
     assert isinstance(text, str)
     return text
 

@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,13 +60,23 @@ def try_net(net: VideoNet, *, batch_size: int, clip: ClipGeometry, compute: Comp
     return _mean([_step(net, None, batch, batch, compute) for _ in range(4)][1:], compute)
 
 
-def show_plan(*, steps: int, seconds: float, trial: Trial, num_params: int, journal_bytes: int, as_json: bool) -> int:
-    """Print a plan."""
+def show_plan(
+    *,
+    steps: int,
+    seconds: Mapping[str, float],
+    trial: Trial,
+    num_params: int,
+    journal_bytes: int,
+    as_json: bool,
+) -> int:
+    """Print a plan; `seconds` are those of its parts, by name."""
+    disk_bytes = KEPT_CHECKPOINTS * ADAM_COPIES * 4 * num_params + journal_bytes
     document = {
         "steps": steps,
-        "estimated_s": seconds,
+        "estimated_s": sum(seconds.values()),
+        "parts_s": dict(seconds),
         "peak_memory_bytes": trial.peak_bytes,
-        "disk_bytes": KEPT_CHECKPOINTS * ADAM_COPIES * 4 * num_params + journal_bytes,
+        "disk_bytes": disk_bytes,
         "params": num_params,
     }
     if as_json:
@@ -74,13 +84,14 @@ def show_plan(*, steps: int, seconds: float, trial: Trial, num_params: int, jour
         return 0
     console.show_table(
         "Plan, from trial steps on random clips; reading videos for the first time comes on top",
-        ("steps", "time", "peak memory", "disk", "parameters"),
+        ("steps", *(name.replace("_", " ") for name in seconds), "time", "peak memory", "disk", "parameters"),
         [
             (
                 steps,
-                console.duration(seconds),
+                *map(console.duration, seconds.values()),
+                console.duration(sum(seconds.values())),
                 f"{trial.peak_bytes / 2**30:.2f} GiB",
-                f"{float(document['disk_bytes']) / 2**20:.1f} MiB",
+                f"{disk_bytes / 2**20:.1f} MiB",
                 f"{num_params:,}",
             )
         ],

@@ -195,7 +195,10 @@ def _plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> int:
     forwards = recipe.calibration_batches + len(manifest.of("val")) / recipe.batch_size
     return show_plan(
         steps=num_steps,
-        seconds=num_steps * trial.train_s + num_evaluations * forwards * trial.forward_s,
+        seconds={
+            "training": num_steps * trial.train_s,
+            "evaluations": num_evaluations * forwards * trial.forward_s,
+        },
         trial=trial,
         num_params=sum(parameter.numel() for parameter in net.parameters()),
         journal_bytes=200 * recipe.epochs,

@@ -1,5 +1,6 @@
 """`movinas search`: find a network at a cost target; and what `resume` runs again."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -10,23 +11,25 @@ from launch.clips import ClipConfig, Tally, hold_out, manifest_text, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
-from launch.plan import show_plan, try_supernet
+from launch.presets import Preset, check_preset, paper
 from launch.report import write_report
 from launch.runs import held_new, variant_of
 from launch.search_clips import SearchClips
+from launch.search_plan import show_search_plan
 from launch.specs import find_variant, with_clip_choices
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
 from nas.start import STARTS
 from results.checkpoint import load_newest
+from results.history import read_history
 from results.records import ResultRecord, StartRecord, StepRecord
 from results.run_dir import RunDir, create_run
 from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
 from search_spaces.errors import UsageError
 from search_spaces.movinet import find_space
-from search_spaces.randomness import derive_seed, generator
+from search_spaces.randomness import derive_seed
 from search_spaces.space_json import read_space, space_document
 from search_spaces.spec import ClipGeometry
 from search_spaces.spec_json import write_spec
@@ -36,8 +39,7 @@ from supernet.evaluator import SupernetEvaluator, WeightConfig
 from supernet.supernet import Supernet
 from video.manifest import Manifest, load_manifest
 
-NUM_TRIALS = 5
-"""Random architectures that `--plan` times."""
+REPEATED = ("max",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,8 @@ class Options:
         space: a0 to a5, phi:<number>, nano, or a JSON file.
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
         target: Cost to land on, such as macs=12M/clip.
+        max: Cost never to exceed, such as state=64KiB@fp16; may be given several times.
+        preset: paper: the constants of the paper and TuNAS, scaled to batch and data, where no option says otherwise.
         out: Run folder to make.
         clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5; every
             architecture is then trained and measured on clips of its own.
@@ -56,7 +60,7 @@ class Options:
             those of the space.
         held_out: Share of the training videos that rewards come from, in (0, 1).
         compare_clips: Held-out clips, at most, of the final comparison.
-        search: Steps, reward, controller, warm-up, selection.
+        search: Strategy, steps, reward, controller, warm-up, selection.
         weights: Training of the shared weights.
         clips: Reading of the videos.
         seed: Of everything that is drawn.
@@ -73,6 +77,8 @@ class Options:
     target: str
     out: Path
     clip_choices: str | None = None
+    max: tuple[str, ...] = ()
+    preset: str | None = None
     variant: str = "base"
     proxy: str | None = None
     held_out: float = 0.3
@@ -91,8 +97,11 @@ class Options:
 
 def run(options: Options) -> int:
     """Search and say what was found."""
+    if options.preset is not None:
+        for line in preset_of(options).arithmetic:
+            console.log(f"preset {options.preset}: {line}")
     if options.plan:
-        return _plan(options, _check(options)[0])
+        return _plan(options, *_check(options))
     folder, result = search(options)
     show_result(folder, result, as_json=options.json)
     return 0
@@ -154,9 +163,34 @@ def problem_of(run: RunDir, options: Options) -> Problem:
         space=read_space(run.space_path),
         variant=variant_of(run),
         target=parse_target(options.target),
+        limits=tuple(map(parse_target, options.max)),
         num_classes=load_manifest(run.manifest_path).num_classes,
         seed=options.seed,
     )
+
+
+def preset_of(options: Options) -> Preset:
+    """The preset that the options name, for their data and batch; they hold what it is scaled by.
+
+    Raises:
+        UsageError: An unknown preset.
+        ManifestError: The manifest does not read, or has too few videos.
+    """
+    check_preset(options.preset)
+    items = videos_of(load_manifest(options.data), "train", path=options.data)
+    kept, _ = hold_out(items, fraction=options.held_out, seed=options.seed)
+    return paper(
+        num_train_videos=len(kept),
+        batch_size=options.weights.batch_size,
+        architectures_per_step=options.search.architectures_per_step,
+        steps=options.search.steps,
+        bf16=options.amp == "bf16",
+    )
+
+
+def defaults_of(options: Options) -> Mapping[str, object]:
+    """What options are where nobody gave them, by dotted names; it may follow from what was given."""
+    return {} if options.preset is None else preset_of(options).values
 
 
 def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
@@ -191,14 +225,22 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
             f"{options.compare_clips}"
         )
     space = with_clip_choices(find_space(options.space), options.clip_choices)
-    target, variant = parse_target(options.target), find_variant(options.variant)
+    target, limits = parse_target(options.target), tuple(map(parse_target, options.max))
+    variant = find_variant(options.variant)
     clip_geometry(options.proxy, space.clip)
     if options.proxy and len(space.clips) > 1:
         raise UsageError(f"a space that decides on its clip must have no proxy, but got {options.proxy!r}")
     manifest = load_manifest(options.data)
     items = videos_of(manifest, "train", path=options.data)
     hold_out(items, fraction=options.held_out, seed=options.seed)
-    problem = Problem(space=space, variant=variant, target=target, num_classes=manifest.num_classes, seed=options.seed)
+    problem = Problem(
+        space=space,
+        variant=variant,
+        target=target,
+        limits=limits,
+        num_classes=manifest.num_classes,
+        seed=options.seed,
+    )
     problem.check_feasible()
     random_baseline(problem, options.search.selection)
     STARTS[options.search.start](problem)
@@ -236,6 +278,7 @@ def _prepare(
         num_classes=problem.num_classes,
         seed=derive_seed(options.seed, "supernet"),
         rezero=options.weights.rezero_init,
+        checkpointing=options.weights.checkpointing,
     ).to(compute.device)
     evaluator = SupernetEvaluator(
         supernet,
@@ -258,34 +301,22 @@ def _prepare(
         class_names=manifest.class_names,
         num_train_videos=len(kept),
         num_heldout_videos=len(held),
+        limits=tuple(limit.text for limit in problem.limits),
+        strategy=options.search.strategy,
     )
     return evaluator, start
 
 
-def _plan(options: Options, problem: Problem) -> int:
-    compute = set_up(options)
-    space, config, weights = problem.space, options.search, options.weights
-    rng = generator(options.seed, "plan")
-    supernet = Supernet(space, problem.variant, num_classes=problem.num_classes)
-    specs = [space.decode(space.sample(rng), problem.variant).spec for _ in range(NUM_TRIALS)]
-    largest_clip = max(space.clips, key=lambda clip: clip.num_frames * clip.resolution**2)
-    trial = try_supernet(
-        supernet,
-        [replace(space.largest_widths(), clip=largest_clip), *specs],
-        batch_size=weights.batch_size,
-        reward_batch_size=weights.reward_batch_size,
+def _plan(options: Options, problem: Problem, manifest: Manifest) -> int:
+    items = videos_of(manifest, "train", path=options.data)
+    _, held = hold_out(items, fraction=options.held_out, seed=options.seed)
+    return show_search_plan(
+        problem,
+        options.search,
+        options.weights,
         clip_of=lambda spec: clip_geometry(options.proxy, spec.clip),
-        compute=compute,
-    )
-    num_compared = 1 + config.selection.num_policy + config.selection.num_random
-    seconds = config.steps * config.architectures_per_step * (trial.train_s + trial.forward_s)
-    seconds += num_compared * trial.forward_s * options.compare_clips / weights.reward_batch_size
-    return show_plan(
-        steps=config.steps,
-        seconds=seconds,
-        trial=trial,
-        num_params=sum(parameter.numel() for parameter in supernet.parameters()),
-        journal_bytes=config.steps * config.architectures_per_step * 64 * len(space.decisions),
+        compare_clips=min(options.compare_clips, len(held)),
+        compute=set_up(options),
         as_json=options.json,
     )
 
@@ -307,14 +338,25 @@ def show_result(run: RunDir, result: ResultRecord, *, as_json: bool) -> None:
             {"run": str(run.path), "spec": str(spec_path), "report": str(run.report_path), **asdict(result)}
         )
         return
+    start = read_history(run.journal_path).start
+    assert start is not None
+    limits = start.limits
+    nothing = ("",) * len(limits)
+    found = [f"{ratio:.3f}" for ratio in result.found_limit_ratios]
+    argmax = [f"{ratio:.3f}" for ratio in result.argmax_limit_ratios]
+    mean, best = f"random, mean of {result.num_random}", f"random, best of {result.num_random}"
+    rows = [
+        ("selected", f"{result.found_ratio:.3f}", *found, f"{result.found_quality:.3f}", result.found[:16]),
+        ("raw argmax", f"{result.argmax_ratio:.3f}", *argmax, "", result.argmax_fingerprint[:16]),
+        (mean, "", *nothing, f"{result.random_quality_mean:.3f}", ""),
+        (best, "", *nothing, f"{result.random_quality_best:.3f}", ""),
+    ]
+    if result.unlimited_quality_mean is not None and result.unlimited_quality_best is not None:
+        rows.append((f"{mean}, limits lifted", "", *nothing, f"{result.unlimited_quality_mean:.3f}", ""))
+        rows.append((f"{best}, limits lifted", "", *nothing, f"{result.unlimited_quality_best:.3f}", ""))
     console.show_table(
-        "Held-out quality of the supernet's networks, at the target's cost",
-        ("", "cost/target", "quality", "fingerprint"),
-        [
-            ("selected", f"{result.found_ratio:.3f}", f"{result.found_quality:.3f}", result.found[:16]),
-            ("argmax of the policy", f"{result.argmax_ratio:.3f}", "", result.argmax_fingerprint[:16]),
-            (f"random, mean of {result.num_random}", "", f"{result.random_quality_mean:.3f}", ""),
-            (f"random, best of {result.num_random}", "", f"{result.random_quality_best:.3f}", ""),
-        ],
+        "Held-out quality of the supernet's networks, inside the budget",
+        ("", "cost/target", *(f"cost/({limit})" for limit in limits), "quality", "fingerprint"),
+        rows,
     )
     console.show(f"spec    {spec_path}\nrun     {run.path}\nreport  {run.report_path}")

@@ -68,14 +68,14 @@ class SearchClips:
 
     def reward(self, position: int, clip: ClipGeometry) -> Iterator[ClipBatch]:
         """Held-out batches, each video in its middle, from a position on."""
-        return self._endless(self._held[clip], "reward", self._weights.reward_batch_size, centre=True)(position)
+        return self._endless(self._held[clip], "reward", self._weights.reward_clips, centre=True)(position)
 
     def compare(self, clip: ClipGeometry) -> Iterator[ClipBatch]:
         """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor."""
         reader = self._held[clip]
         seeds = [derive_seed(self._seed, "compare", item.id) for item in reader.items]
         chosen = np.argsort(seeds, kind="stable")[: self._compare_clips]
-        num_batches = max(1, round(len(chosen) / self._weights.reward_batch_size))
+        num_batches = max(1, round(len(chosen) / self._weights.reward_clips))
         batches = [
             [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)
         ]

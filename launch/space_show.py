@@ -127,7 +127,10 @@ def _target(problem: Problem, sampled_N: NDArray[np.number]) -> Document:
     value = problem.target.value
     low, high = problem.target.bounds(problem.space, problem.variant, num_classes=problem.num_classes)
     place = percentile(sampled_N, value)
-    mean, _ = problem.mean_cost(uniform_chances(problem.space))
+    if problem.target.metric == "activations":  # a maximum over layers, whose mean no sum gives
+        mean = float(sampled_N.mean())
+    else:
+        mean, _ = problem.mean_cost(uniform_chances(problem.space))
     return {
         "text": problem.target.text,
         "value": value,

@@ -58,6 +58,15 @@ def log_probability_gradients(space: SearchSpace, logits_DC: Floats, indices_KD:
     return np.asarray(gradients_KDC * space.active(indices_KD)[:, :, None])
 
 
+def entropy_gradients(space: SearchSpace, logits_DC: Floats, indices_KD: Indices) -> Floats:
+    """Gradient by the logits of each genotype's entropy, nats summed over its active decisions, (K, D, C)."""
+    chance_DC = probabilities(logits_DC)
+    log_DC = np.log(np.maximum(chance_DC, 1e-300))
+    entropy_D1 = -(chance_DC * log_DC).sum(axis=1, keepdims=True)
+    gradient_DC = -chance_DC * (log_DC + entropy_D1)
+    return np.asarray(gradient_DC * space.active(indices_KD)[:, :, None])
+
+
 def activity(space: SearchSpace, logits_DC: Floats) -> Floats:
     """Probability under the policy that each decision counts, (D,)."""
     chance_DC = probabilities(logits_DC)

@@ -7,11 +7,14 @@ import numpy as np
 
 from nas import controller
 from nas.evaluator import SearchEvaluator
+from nas.evolution import PopulationConfig
 from nas.problem import Problem
-from nas.reinforce import ControllerConfig, Reinforce
+from nas.reinforce import ControllerConfig
 from nas.reward import REWARDS, RewardName
 from nas.select import SelectionConfig, candidates_to_compare, random_baseline, select
 from nas.start import STARTS, StartName
+from nas.strategies import STRATEGIES, StrategyName, make_strategy
+from nas.strategy import Belief, Strategy
 from nas.warmup import WarmupConfig, warmup_probability, widen
 from results.checkpoint import Checkpoint, save_checkpoint
 from results.journal import Journal
@@ -32,22 +35,28 @@ class SearchConfig:
     """How long and how a space is searched.
 
     Attributes:
+        strategy: What chooses the architectures: reinforce (TuNAS), uniform, random, evolution or nsga2.
         steps: Steps of weights and policy.
         architectures_per_step: Sampled, trained and measured in each step.
         reward: Formula of the reward (`nas/reward.py`); `beta` its negative weight of cost.
         start: Policy of the first step (`nas/start.py`): uniform, or at-target for one whose mean cost is the target.
         checkpoint_every: Steps between checkpoints.
+        subclip_frames: Frames of the consecutive sub-clips that clips are trained and scored in, with stream buffers
+            between them, to save memory (paper A.3); only for variants that stream. None for whole clips.
     """
 
+    strategy: StrategyName = "reinforce"
     steps: int = 1000
     architectures_per_step: int = 2
     reward: RewardName = "absolute"
     beta: float = -0.3
     start: StartName = "uniform"
     checkpoint_every: int = 25
+    subclip_frames: int | None = None
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
+    population: PopulationConfig = field(default_factory=PopulationConfig)
 
     def __post_init__(self) -> None:
         if min(self.steps, self.architectures_per_step, self.checkpoint_every) < 1:
@@ -55,10 +64,14 @@ class SearchConfig:
                 f"steps, architectures_per_step and checkpoint_every must be at least 1, but got {self.steps}, "
                 f"{self.architectures_per_step}, {self.checkpoint_every}"
             )
+        if self.strategy not in STRATEGIES:
+            raise UsageError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {self.strategy!r}")
         if self.reward not in REWARDS:
             raise UsageError(f"reward must be one of {', '.join(REWARDS)}, but got {self.reward!r}")
         if self.start not in STARTS:
             raise UsageError(f"start must be one of {', '.join(STARTS)}, but got {self.start!r}")
+        if self.subclip_frames is not None and self.subclip_frames < 1:
+            raise UsageError(f"subclip_frames must be at least 1, but got {self.subclip_frames}")
         if not self.beta < 0:
             raise UsageError(f"beta must be negative, but got {self.beta}")
         if max(self.warmup.op_fraction, self.warmup.filter_fraction) > self.controller.delay_fraction:
@@ -82,7 +95,7 @@ def run_search(
     """Search, or go on with a search, and yield every record after it is safe in the journal.
 
     Args:
-        problem: Space, variant, target and seed.
+        problem: Space, variant, budget and seed.
         config: How to search.
         evaluator: Trains and measures; at the state of a run that begins.
         start: First record of the journal.
@@ -96,21 +109,19 @@ def run_search(
     """
     if checkpoint is None:
         random_baseline(problem, config.selection)
-    policy = Reinforce(
-        problem.space, config.controller, num_steps=config.steps, logits_DC=STARTS[config.start](problem)
-    )
+    strategy = make_strategy(problem, config)
     telemetry = Telemetry(run.telemetry_path)
     first_step = 0
     if checkpoint is not None:
         first_step = checkpoint.number
-        policy.restore(checkpoint.blobs)
+        strategy.restore(checkpoint.blobs)
         evaluator.restore(checkpoint.blobs)
     with Journal.open(run.journal_path, keep=checkpoint.num_records if checkpoint else 0) as journal:
         if checkpoint is None:
             yield _journaled(journal, start)
         for step in range(first_step, config.steps):
             with stopwatch.phase("sample"):
-                indices_KD = policy.sample(generator(problem.seed, "policy", step), config.architectures_per_step)
+                indices_KD = strategy.propose(step, config.architectures_per_step)
                 candidates = [problem.candidate(indices_D) for indices_D in indices_KD]
                 widened, mixed = _warm_up(problem, config, step, candidates)
             with stopwatch.phase("train"):
@@ -120,19 +131,19 @@ def run_search(
                 train_loss = float(loss)  # late, so that a device need not be waited for twice
             with stopwatch.phase("policy"):
                 trials = _trials(problem, config, indices_KD, candidates, measurements)
-                policy.update(step, indices_KD, [trial.reward for trial in trials])
-                records = _step_records(problem, config, policy, trials, train_loss=train_loss, step=step)
+                belief = strategy.learn(step, indices_KD, trials)
+                records = _step_records(problem, config, belief, trials, train_loss=train_loss, step=step)
             with stopwatch.phase("journal"):
                 for record in records:
                     journal.append(record)
             if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
                 with stopwatch.phase("checkpoint"):
-                    blobs = {**evaluator.state(), **policy.state()}
+                    blobs = {**evaluator.state(), **strategy.state()}
                     save_checkpoint(run.checkpoints_path, step + 1, blobs, num_records=journal.num_records)
             telemetry.append("phase_times", step=step, seconds=stopwatch.take())
             yield from records
         with stopwatch.phase("measure"):
-            compared = _compare(problem, config, policy, evaluator)
+            compared = _compare(problem, config, strategy, evaluator)
         for candidate_record in compared:
             yield _journaled(journal, candidate_record)
         telemetry.append("phase_times", step=config.steps, seconds=stopwatch.take())
@@ -173,56 +184,61 @@ def _trials(
     candidates: list[Candidate],
     measurements: Sequence[Measurement],
 ) -> tuple[TrialRecord, ...]:
-    costs_K = problem.costs(indices_KD)
-    return tuple(
-        TrialRecord(
-            genotype=candidate.genotype,
-            fingerprint=candidate.fingerprint,
-            cost=float(cost),
-            ratio=float(cost / problem.target.value),
-            quality=measurement.quality,
-            reward=REWARDS[config.reward](measurement.quality, float(cost / problem.target.value), config.beta),
+    costs_K, limits_KL = problem.costs(indices_KD), problem.limit_ratios(indices_KD).tolist()
+    trials = []
+    for candidate, cost, limit_ratios, measurement in zip(candidates, costs_K, limits_KL, measurements, strict=True):
+        ratio = float(cost / problem.target.value)
+        reward = REWARDS[config.reward](measurement.quality, ratio, config.beta, limit_ratios)
+        trials.append(
+            TrialRecord(
+                genotype=candidate.genotype,
+                fingerprint=candidate.fingerprint,
+                cost=float(cost),
+                ratio=ratio,
+                quality=measurement.quality,
+                reward=reward,
+                limit_ratios=tuple(limit_ratios),
+            )
         )
-        for candidate, cost, measurement in zip(candidates, costs_K, measurements, strict=True)
-    )
+    return tuple(trials)
 
 
 def _step_records(
     problem: Problem,
     config: SearchConfig,
-    policy: Reinforce,
+    belief: Belief,
     trials: tuple[TrialRecord, ...],
     *,
     train_loss: float,
     step: int,
 ) -> list[StepRecord | PolicyRecord]:
-    argmax_D = controller.most_likely(problem.space, policy.logits_DC)
-    cost = float(problem.costs(argmax_D[None])[0])
+    cost = float(problem.costs(belief.favourite_D[None])[0])
     record = StepRecord(
         step=step,
         trials=trials,
         train_loss=train_loss,
         op_warmup=_probability(config, step, config.warmup.op_fraction),
         filter_warmup=_probability(config, step, config.warmup.filter_fraction),
-        learning_rate=policy.learning_rate(step),
-        baseline=policy.baseline,
-        entropy=controller.entropies(problem.space, policy.logits_DC),
-        argmax_fingerprint=problem.candidate(argmax_D).fingerprint,
+        learning_rate=belief.learning_rate,
+        baseline=belief.baseline,
+        entropy=controller.entropies(problem.space, belief.logits_DC),
+        argmax_fingerprint=problem.candidate(belief.favourite_D).fingerprint,
         argmax_cost=cost,
         argmax_ratio=cost / problem.target.value,
+        argmax_limit_ratios=tuple(problem.limit_ratios(belief.favourite_D[None])[0].tolist()),
     )
-    return [record, _policy_record(problem, policy, step)] if _snapshot_due(step, config.steps) else [record]
+    return [record, _policy_record(problem, belief, step)] if _snapshot_due(step, config.steps) else [record]
 
 
-def _policy_record(problem: Problem, policy: Reinforce, step: int) -> PolicyRecord:
-    chance_DC = controller.probabilities(policy.logits_DC)
+def _policy_record(problem: Problem, belief: Belief, step: int) -> PolicyRecord:
+    chance_DC = controller.probabilities(belief.logits_DC)
     return PolicyRecord(
         step=step,
         probabilities={
             decision.name: tuple(float(chance) for chance in chance_C[: len(decision.choices)])
             for decision, chance_C in zip(problem.space.decisions, chance_DC, strict=True)
         },
-        argmax=problem.space.genotype(controller.most_likely(problem.space, policy.logits_DC)),
+        argmax=problem.space.genotype(belief.favourite_D),
     )
 
 
@@ -232,10 +248,11 @@ def _snapshot_due(step: int, num_steps: int) -> bool:
 
 
 def _compare(
-    problem: Problem, config: SearchConfig, policy: Reinforce, evaluator: SearchEvaluator
+    problem: Problem, config: SearchConfig, strategy: Strategy, evaluator: SearchEvaluator
 ) -> tuple[CandidateRecord, ...]:
-    rows = candidates_to_compare(problem, policy.logits_DC, config.selection)
-    costs_N = problem.costs(np.stack([row_D for _, row_D in rows]))
+    rows = candidates_to_compare(problem, strategy, config.selection)
+    rows_ND = np.stack([row_D for _, row_D in rows])
+    costs_N, limits_NL = problem.costs(rows_ND), problem.limit_ratios(rows_ND).tolist()
     candidates = [problem.candidate(row_D) for _, row_D in rows]
     measurements = evaluator.compare(candidates)
     return tuple(
@@ -247,6 +264,9 @@ def _compare(
             ratio=float(cost) / problem.target.value,
             quality=measurement.quality,
             num_clips=measurement.num_clips,
+            limit_ratios=tuple(limit_ratios),
         )
-        for (origin, _), candidate, cost, measurement in zip(rows, candidates, costs_N, measurements, strict=True)
+        for (origin, _), candidate, cost, limit_ratios, measurement in zip(
+            rows, candidates, costs_N, limits_NL, measurements, strict=True
+        )
     )

@@ -3,6 +3,7 @@
 Legend as in `controller.py`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class ControllerConfig:
         baseline_momentum: Of the moving average of rewards, in [0, 1).
         adam_beta2: Of the second moment, in [0, 1).
         adam_epsilon: Added to its root.
+        entropy_bonus: Weight of the policy's entropy, nats summed over the active decisions, beside the reward.
     """
 
     learning_rate: float | None = None
@@ -41,6 +43,7 @@ class ControllerConfig:
     baseline_momentum: float = 0.95
     adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
+    entropy_bonus: float = 0.0
 
     def __post_init__(self) -> None:
         if self.learning_rate is not None and not self.learning_rate > 0:
@@ -50,6 +53,8 @@ class ControllerConfig:
                 raise UsageError(f"controller.{name} must be in [0, 1), but got {getattr(self, name)}")
         if not (self.ramp > 0 and self.adam_epsilon > 0):
             raise UsageError(f"controller.ramp and adam_epsilon must be positive, but got {self}")
+        if not 0 <= self.entropy_bonus < math.inf:
+            raise UsageError(f"controller.entropy_bonus must be at least 0, but got {self.entropy_bonus}")
 
 
 class Reinforce:
@@ -94,7 +99,7 @@ class Reinforce:
 
         The baseline takes in the step's mean before it is used; each architecture's gradient is weighted by its own
         reward's advantage; the second moment is the mean of the squared gradients, not the square of their mean, and
-        accumulates from the first step on.
+        accumulates from the first step on. The entropy bonus is a plain gradient step beside it, at the same rate.
         """
         rewards_K = np.asarray(rewards, dtype=np.float64)
         momentum, beta2 = self._config.baseline_momentum, self._config.adam_beta2
@@ -104,6 +109,10 @@ class Reinforce:
         gradients_KDC *= (rewards_K - self.baseline)[:, None, None]
         self._num_updates += 1
         self._second_moment_DC = beta2 * self._second_moment_DC + (1 - beta2) * (gradients_KDC**2).mean(axis=0)
+        if self._config.entropy_bonus:
+            entropy_KDC = controller.entropy_gradients(self._space, self.logits_DC, indices_KD)
+            bonus_DC = self._config.entropy_bonus * entropy_KDC.mean(axis=0)
+            self.logits_DC += self.learning_rate(step) * bonus_DC
         correction = (1 - beta2**self._num_updates) ** 0.5
         scale = self.learning_rate(step) * correction
         self.logits_DC += (

@@ -1,19 +1,16 @@
-"""Which architecture a search ends with: candidates at the target's cost, compared on more held-out clips."""
+"""Which architecture a search ends with: candidates inside the budget, compared on more held-out clips."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nas import controller
-from nas.controller import Floats
 from nas.problem import Problem
-from nas.random_search import draw_at_cost, random_at_cost
+from nas.random_search import at_cost
+from nas.strategy import Strategy
 from results.records import CandidateRecord, Origin, ResultRecord
 from search_spaces.errors import InfeasibleTargetError, UsageError
 from search_spaces.randomness import generator
 from search_spaces.space import Indices
-
-MAX_POLICY_DRAWS = 1 << 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +18,10 @@ class SelectionConfig:
     """How the final architecture is chosen.
 
     Attributes:
-        num_policy: Architectures drawn from the policy, the likeliest of four times as many, that are compared.
+        num_policy: Architectures of the strategy that are compared: of a policy, the likeliest of four times as many
+            draws; of random search, the N of its best of N.
         num_random: Random architectures compared beside them, the baseline.
-        tolerance: Largest |cost / target - 1| of what may be selected.
+        tolerance: Largest |cost / target - 1| of what may be selected; limits are never exceeded.
         random_tolerance: Likewise for the random ones; at most `tolerance`, for they stand in for the policy's draws.
     """
 
@@ -46,49 +44,62 @@ def random_baseline(problem: Problem, config: SelectionConfig) -> Indices:
     """The random architectures that a search is compared with, (n, D); the same before and after the search.
 
     Raises:
-        InfeasibleTargetError: Random draws find none at the target's cost.
+        InfeasibleTargetError: Neither random draws nor walks from them find any inside the budget.
     """
-    random_ND = random_at_cost(
+    random_ND = at_cost(
         problem, generator(problem.seed, "random baseline"), num=config.num_random, tolerance=config.random_tolerance
     )
     if not len(random_ND):
+        advice = "take higher limits, or a target" if problem.limits else "take a target"
         raise InfeasibleTargetError(
             f"random draws must find architectures within {config.random_tolerance:.0%} of the target in "
-            f"{problem.description()}, but found none for {problem.target.text}; take a target nearer to the median"
+            f"{problem.description()}, but found none for {problem.budget()}; {advice} nearer to the median"
         )
     return random_ND
 
 
 def candidates_to_compare(
-    problem: Problem, logits_DC: Floats, config: SelectionConfig
+    problem: Problem, strategy: Strategy, config: SelectionConfig
 ) -> tuple[tuple[Origin, Indices], ...]:
-    """The argmax, likely draws of the policy at the target's cost, and random architectures at that cost.
+    """The strategy's favourite, its finalists inside the budget, its front, and random architectures inside the budget.
 
-    The argmax is always compared; whether it may be selected is for `select` to say. Where the policy hardly ever
-    draws the target's cost, the likeliest of the random architectures stand in for its draws.
+    The favourite is always compared; whether it may be selected is for `select` to say. Where there are limits, random
+    architectures at the target's cost that need not keep them show what the limits cost.
 
     Raises:
         InfeasibleTargetError: As `random_baseline`.
     """
     random_ND = random_baseline(problem, config)
-    policy_ND = _policy_draws(problem, logits_DC, config, random_ND)
-    argmax_D = controller.most_likely(problem.space, logits_DC)
-    rows: list[tuple[Origin, Indices]] = [("argmax", argmax_D)]
-    rows += [("policy", row_D) for row_D in policy_ND if row_D.tobytes() != argmax_D.tobytes()]
+    finalists = strategy.finalists(config.num_policy, config.tolerance)
+    inside_ND = finalists.inside_ND if len(finalists.inside_ND) else random_ND[: config.num_policy]
+    rows: list[tuple[Origin, Indices]] = [("argmax", finalists.favourite_D)]
+    seen = {finalists.favourite_D.tobytes()}
+    own: tuple[tuple[Origin, Indices], ...] = (("policy", inside_ND), ("front", finalists.front_ND))
+    for origin, rows_ND in own:
+        rows += [(origin, row_D) for row_D in rows_ND if row_D.tobytes() not in seen]
+        seen |= {row_D.tobytes() for row_D in rows_ND}
     rows += [("random", row_D) for row_D in random_ND]
+    if problem.limits:
+        unlimited = replace(problem, limits=())
+        rng = generator(problem.seed, "random without limits")
+        free_ND = at_cost(unlimited, rng, num=config.num_random, tolerance=config.random_tolerance)
+        rows += [("unlimited", row_D) for row_D in free_ND]
     return tuple(rows)
 
 
 def select(compared: tuple[CandidateRecord, ...], config: SelectionConfig) -> ResultRecord:
-    """The best of the argmax and the policy's draws within the tolerance; of equals, the likelier."""
+    """The best of the strategy's own inside the budget; of equals, the more promising."""
     eligible = [
         record
         for record in compared
-        if record.origin != "random" and abs(record.ratio - 1.0) <= config.tolerance + 1e-12
+        if record.origin not in ("random", "unlimited")
+        and abs(record.ratio - 1.0) <= config.tolerance + 1e-12
+        and max(record.limit_ratios, default=0.0) <= 1.0
     ]
     found = max(eligible, key=lambda record: record.quality)
     argmax = next(record for record in compared if record.origin == "argmax")
     random_qualities = [record.quality for record in compared if record.origin == "random"]
+    unlimited_qualities = [record.quality for record in compared if record.origin == "unlimited"]
     return ResultRecord(
         found=found.fingerprint,
         found_cost=found.cost,
@@ -99,22 +110,8 @@ def select(compared: tuple[CandidateRecord, ...], config: SelectionConfig) -> Re
         random_quality_mean=float(np.mean(random_qualities)),
         random_quality_best=max(random_qualities),
         num_random=len(random_qualities),
+        found_limit_ratios=found.limit_ratios,
+        argmax_limit_ratios=argmax.limit_ratios,
+        unlimited_quality_mean=float(np.mean(unlimited_qualities)) if unlimited_qualities else None,
+        unlimited_quality_best=max(unlimited_qualities, default=None),
     )
-
-
-def _policy_draws(problem: Problem, logits_DC: Floats, config: SelectionConfig, random_ND: Indices) -> Indices:
-    rng = generator(problem.seed, "selection")
-    wanted = 4 * config.num_policy
-    drawn_ND = draw_at_cost(
-        problem,
-        lambda source, num: controller.sample(problem.space, logits_DC, source, num),
-        rng,
-        num=wanted,
-        tolerance=config.tolerance,
-        max_draws=MAX_POLICY_DRAWS,
-    )
-    if len(drawn_ND) < config.num_policy:
-        others_ND = random_at_cost(problem, rng, num=16 * wanted, tolerance=config.tolerance)
-        drawn_ND = np.unique(np.concatenate([drawn_ND, others_ND, random_ND]), axis=0)
-    likelihood_N = controller.log_probability(problem.space, logits_DC, drawn_ND)
-    return drawn_ND[np.argsort(-likelihood_N, kind="stable")[: config.num_policy]]

@@ -26,8 +26,10 @@ MAX_PROBABILITIES = 100_000
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _ORIGINS: Mapping[Origin, tuple[str, str, str]] = {
     "random": ("random", "@c5", "circle"),
-    "policy": ("sampled from the policy", "@c1", "square"),
-    "argmax": ("most likely of the policy", "@c2", "diamond"),
+    "unlimited": ("random, limits lifted", "@c4", "x"),
+    "policy": ("proposed by the search", "@c1", "square"),
+    "front": ("front of the search", "@c3", "triangle-up"),
+    "argmax": ("favourite of the search", "@c2", "diamond"),
 }
 _UNSURE = 0.05
 _FEW_STEPS = 10
@@ -136,6 +138,7 @@ def comparison(history: SearchHistory) -> Figure:
     data = [
         _points(name, [each for each in candidates if each.origin == origin], colour, symbol)
         for origin, (name, colour, symbol) in _ORIGINS.items()
+        if origin in ("random", "policy", "argmax") or any(each.origin == origin for each in candidates)
     ]
     front = non_dominated(np.array([(each.quality, -each.cost) for each in candidates]))
     best = sorted((each.cost, each.quality) for each, on in zip(candidates, front, strict=True) if on)

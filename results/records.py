@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-Origin = Literal["argmax", "policy", "random"]
-"""Where an architecture of the final comparison came from."""
+Origin = Literal["argmax", "policy", "front", "random", "unlimited"]
+"""Where an architecture of the final comparison came from: the strategy's favourite (of a policy its argmax), what else
+it proposes inside the budget, its front over several costs, random draws inside the budget, and random draws at the
+target's cost that need not keep the limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,7 @@ class Measurement:
     """How well one architecture did on held-out clips.
 
     Attributes:
-        quality: Top-1 accuracy in [0, 1].
+        quality: Top-1 accuracy, or the mean probability of the true class, in [0, 1].
         num_clips: Clips it was measured on.
     """
 
@@ -35,8 +37,9 @@ class TrialRecord:
     Attributes:
         genotype: Choice of every active decision, by name.
         cost: Cost in the target's unit; `ratio` is cost / target.
-        quality: Accuracy on its own held-out clips, in [0, 1].
-        reward: What the controller was told.
+        quality: On its own held-out clips, in [0, 1].
+        reward: What the strategy was told.
+        limit_ratios: Cost / limit of every limit, in the order of `StartRecord.limits`.
     """
 
     genotype: Mapping[str, str | float | int | bool]
@@ -45,6 +48,7 @@ class TrialRecord:
     ratio: float
     quality: float
     reward: float
+    limit_ratios: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +58,11 @@ class StepRecord:
     Attributes:
         train_loss: Mean cross-entropy of the weight step, nats.
         op_warmup: Probability that a layer ran all its kernels; `filter_warmup` that it ran at its largest.
-        learning_rate: Of the controller, in this step.
-        baseline: Of the reward, after this step's mean was included.
+        learning_rate: Of the controller, in this step; 0 of a strategy without one.
+        baseline: Of the reward, after this step's mean was included; of a population, its mean.
         entropy: Mean normalised entropy H / log n per group of decisions, in [0, 1].
-        argmax_fingerprint: The most likely architecture after the step, with `argmax_cost` and `argmax_ratio`.
+        argmax_fingerprint: The most likely architecture after the step, or the best of a population, with
+            `argmax_cost`, `argmax_ratio` and `argmax_limit_ratios`.
     """
 
     step: int
@@ -71,11 +76,14 @@ class StepRecord:
     argmax_fingerprint: str
     argmax_cost: float
     argmax_ratio: float
+    argmax_limit_ratios: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRecord:
     """Snapshot of the policy after the step of that number, from 0: probability of every choice of every decision.
+
+    Of a population, their shares in it.
 
     Attributes:
         probabilities: Decision name to one probability per choice, in the order of `StartRecord.decisions`.
@@ -95,6 +103,8 @@ class StartRecord:
         target: The target as written, such as `macs=6M/clip`; `target_cost` in its unit.
         decisions: Decision name to its choices, in order.
         num_train_videos: Videos the weights see; `num_heldout_videos` those that rewards come from.
+        limits: Costs never to be exceeded, as written, such as `state=2MiB@fp16`.
+        strategy: Name of what chose the architectures.
     """
 
     space: str
@@ -107,6 +117,8 @@ class StartRecord:
     class_names: tuple[str, ...]
     num_train_videos: int
     num_heldout_videos: int
+    limits: tuple[str, ...] = ()
+    strategy: str = "reinforce"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +132,7 @@ class CandidateRecord:
     ratio: float
     quality: float
     num_clips: int
+    limit_ratios: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +143,10 @@ class ResultRecord:
         found: Fingerprint of the selected architecture.
         argmax_ratio: Cost / target of the raw argmax, whether or not it was selected.
         random_quality_mean: Mean quality of the random architectures; `random_quality_best` the best of them.
+        found_limit_ratios: Cost / limit of every limit, never above 1; `argmax_limit_ratios` those of the raw argmax.
+        unlimited_quality_mean: Mean quality of random architectures at the target's cost that need not keep the limits,
+            None without limits; what it is above `random_quality_mean` is the price of the limits.
+            `unlimited_quality_best` the best of them.
     """
 
     found: str
@@ -141,6 +158,10 @@ class ResultRecord:
     random_quality_mean: float
     random_quality_best: float
     num_random: int
+    found_limit_ratios: tuple[float, ...] = ()
+    argmax_limit_ratios: tuple[float, ...] = ()
+    unlimited_quality_mean: float | None = None
+    unlimited_quality_best: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,19 +83,31 @@ def _progress(summary: SearchSummary) -> str:
 def _search_facts(history: SearchHistory, summary: SearchSummary) -> list[tuple[str, str]]:
     shown = summary.found or summary.argmax
     facts = [("Target", summary.target or "–")]
+    if summary.strategy not in (None, "reinforce"):
+        facts.append(("Strategy", str(summary.strategy)))
     if shown is not None:
         facts += [
             ("Found" if summary.found else "Most likely so far", shown.fingerprint[:12]),
             ("Its cost", quantity(shown.cost)),
             ("Cost / target", f"{shown.ratio:.3f} ({100 * (shown.ratio - 1):+.1f} %)"),
         ]
+        facts += [
+            (f"Cost / limit {limit}", f"{ratio:.3f}")
+            for limit, ratio in zip(summary.limits, shown.limit_ratios, strict=True)
+        ]
     if summary.found is None:
         facts.append(("Quality, mean of recent steps", percent(summary.quality)))
     else:
         facts.append(("Quality of the found", percent(summary.found.quality)))
     if result := history.result:
+        ratios = [f"{ratio:.3f}" for ratio in (result.argmax_ratio, *result.argmax_limit_ratios)]
+        facts.append(("Raw argmax, cost / target" + " and limits" * bool(summary.limits), ", ".join(ratios)))
         random = f"{percent(result.random_quality_mean)} mean, {percent(result.random_quality_best)} best"
         facts.append((f"Quality of {result.num_random} random ones", random))
+        if result.unlimited_quality_mean is not None and result.unlimited_quality_best is not None:
+            lifted = f"{percent(result.unlimited_quality_mean)} mean, {percent(result.unlimited_quality_best)} best"
+            price = 100 * (result.unlimited_quality_mean - result.random_quality_mean)
+            facts.append(("Random ones, limits lifted", f"{lifted}; the limits cost {price:.1f} points of the mean"))
     return facts
 
 

@@ -37,7 +37,8 @@ class Architecture:
     Attributes:
         cost: In the target's unit; `ratio` is cost / target.
         macs: Multiply-adds of a clip, whatever the target; None where nobody has decoded the genotype.
-        quality: Accuracy in the final comparison, in [0, 1]; None for one that was not compared.
+        quality: In the final comparison, in [0, 1]; None for one that was not compared.
+        limit_ratios: Cost / limit of every limit of the search.
     """
 
     fingerprint: str
@@ -46,10 +47,13 @@ class Architecture:
     macs: int | None = None
     quality: float | None = None
     origin: Origin | None = None
+    limit_ratios: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without what is not known."""
-        values = {"fingerprint": self.fingerprint, "cost": self.cost, "ratio": self.ratio}
+        values: dict[str, Any] = {"fingerprint": self.fingerprint, "cost": self.cost, "ratio": self.ratio}
+        if self.limit_ratios:
+            values["limit_ratios"] = list(self.limit_ratios)
         extra = {"macs": self.macs, "quality": self.quality, "origin": self.origin}
         return {**values, **{name: value for name, value in extra.items() if value is not None}}
 
@@ -59,12 +63,16 @@ class SearchSummary:
     """Everything that `movinas inspect` says about a search; None or empty for what is not known yet.
 
     Attributes:
-        argmax: The most likely architecture after the latest step.
+        limits: Costs that were not to be exceeded, as written.
+        strategy: Name of what chooses the architectures.
+        argmax: The most likely architecture after the latest step, or the best of a population.
         found: The architecture that the search selected at its end.
         best: Of the final comparison, without the random ones, best quality first, at most 10.
         quality: Mean over the last tenth of the steps, at least one; so are `reward` and `cost_ratio` (cost / target).
         trends: For `quality`, `reward` and `cost_ratio` at most 200 points (step, mean).
         entropy: Latest normalised entropy per group of decisions, in [0, 1].
+        random_quality: Mean in the final comparison of random architectures inside the budget; `unlimited_quality` of
+            those that need not keep the limits.
         seconds_left: Estimate from recent steps.
         time_shares: Phase to its share of wall-clock time; `overhead_share` is that of all phases but the network's.
         num_resumes: How often the search was resumed.
@@ -76,6 +84,8 @@ class SearchSummary:
     steps_total: int | None
     target: str | None
     target_cost: float | None
+    limits: Sequence[str]
+    strategy: str | None
     argmax: Architecture | None
     found: Architecture | None
     best: Sequence[Architecture]
@@ -87,6 +97,8 @@ class SearchSummary:
     baseline: float | None
     random_quality: float | None
     random_quality_best: float | None
+    unlimited_quality: float | None
+    unlimited_quality_best: float | None
     seconds_left: float | None
     time_shares: Mapping[str, float]
     overhead_share: float | None
@@ -105,6 +117,8 @@ class SearchSummary:
             "steps_total": self.steps_total,
             "target": self.target,
             "target_cost": self.target_cost,
+            "limits": list(self.limits),
+            "strategy": self.strategy,
             "argmax": self.argmax.to_json() if self.argmax else None,
             "found": self.found.to_json() if self.found else None,
             "best": [architecture.to_json() for architecture in self.best],
@@ -116,6 +130,8 @@ class SearchSummary:
             "baseline": self.baseline,
             "random_quality": self.random_quality,
             "random_quality_best": self.random_quality_best,
+            "unlimited_quality": self.unlimited_quality,
+            "unlimited_quality_best": self.unlimited_quality_best,
             "seconds_left": self.seconds_left,
             "time_shares": shares,
             "num_bad_videos": self.num_bad_videos,
@@ -175,6 +191,8 @@ def summarise_history(history: SearchHistory, events: Sequence[Mapping[str, Any]
         steps_total=start.steps if start else None,
         target=start.target if start else None,
         target_cost=start.target_cost if start else None,
+        limits=start.limits if start else (),
+        strategy=start.strategy if start else None,
         argmax=_argmax(history),
         found=_found(history),
         best=[_compared(candidate) for candidate in _ranked(history.candidates)[:_MAX_BEST]],
@@ -186,6 +204,8 @@ def summarise_history(history: SearchHistory, events: Sequence[Mapping[str, Any]
         baseline=last.baseline if last else None,
         random_quality=result.random_quality_mean if result else None,
         random_quality_best=result.random_quality_best if result else None,
+        unlimited_quality=result.unlimited_quality_mean if result else None,
+        unlimited_quality_best=result.unlimited_quality_best if result else None,
         seconds_left=_seconds_left(history, events),
         time_shares=shares,
         overhead_share=overhead_share(shares),
@@ -224,7 +244,12 @@ def _argmax(history: SearchHistory) -> Architecture | None:
     last = history.last
     if last is None:
         return None
-    return Architecture(fingerprint=last.argmax_fingerprint, cost=last.argmax_cost, ratio=last.argmax_ratio)
+    return Architecture(
+        fingerprint=last.argmax_fingerprint,
+        cost=last.argmax_cost,
+        ratio=last.argmax_ratio,
+        limit_ratios=last.argmax_limit_ratios,
+    )
 
 
 def _found(history: SearchHistory) -> Architecture | None:
@@ -232,7 +257,11 @@ def _found(history: SearchHistory) -> Architecture | None:
     if result is None:
         return None
     return Architecture(
-        fingerprint=result.found, cost=result.found_cost, ratio=result.found_ratio, quality=result.found_quality
+        fingerprint=result.found,
+        cost=result.found_cost,
+        ratio=result.found_ratio,
+        quality=result.found_quality,
+        limit_ratios=result.found_limit_ratios,
     )
 
 
@@ -243,11 +272,12 @@ def _compared(candidate: CandidateRecord) -> Architecture:
         ratio=candidate.ratio,
         quality=candidate.quality,
         origin=candidate.origin,
+        limit_ratios=candidate.limit_ratios,
     )
 
 
 def _ranked(candidates: Sequence[CandidateRecord]) -> list[CandidateRecord]:
-    own = (candidate for candidate in candidates if candidate.origin != "random")
+    own = (candidate for candidate in candidates if candidate.origin not in ("random", "unlimited"))
     return sorted(own, key=lambda candidate: (-candidate.quality, candidate.cost, candidate.fingerprint))
 
 

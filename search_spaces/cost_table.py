@@ -1,14 +1,13 @@
 """Costs of whole populations: the integers of `cost.py`, looked up instead of computed.
 
-A network's cost is a sum over its layers, and a layer's cost depends on few decisions: its own, its block's width, and
-for a block's first layer the width of the block before. One small table per layer therefore holds every case.
-Only sums can be looked up this way; the peak of the activations is computed spec by spec. Where the clip or the
-form of convolutions is decided too, everything of it that the metric depends on has tables of its own; the frame rate
-changes no cost of a clip.
+A network's cost is a sum over its layers, or for the peak of its activations their maximum, and a layer's cost depends
+on few decisions: its own, its block's width, and for a block's first layer the width of the block before. One small
+table per layer therefore holds every case. Where the clip or the form of convolutions is decided too, everything of it
+that the metric depends on has tables of its own; the frame rate changes no cost of a clip.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -22,7 +21,9 @@ from search_spaces.spec import FIRST_BLOCK, STEM_STRIDE, ClipGeometry, LayerSpec
 from search_spaces.stream_state import state_bytes
 from search_spaces.variant import Variant
 
-Metric = Literal["macs", "paper_half_macs", "params", "stream_buffer_bytes", "stream_state_bytes"]
+Metric = Literal[
+    "macs", "paper_half_macs", "params", "stream_buffer_bytes", "stream_state_bytes", "peak_activation_bytes"
+]
 Integers = NDArray[np.int64]
 CHUNK = 4096
 
@@ -65,6 +66,7 @@ class FormTable:
     ) -> None:
         self._space, self._variant, self._clip = space, variant, clip
         self._metric: Metric = metric
+        self._joined: np.ufunc = np.maximum if metric == "peak_activation_bytes" else np.add
         self._dtype: DataType = dtype
         self._num_layer_codes = len(space.kernels) * len(space.expansions) * len(space.se)
         self.stem = self._value(stem_cost(space.stem_width, clip=clip))
@@ -85,13 +87,17 @@ class FormTable:
         num_widths = len(self._space.width_multipliers)
         low_W = high_W = np.full(1, self.stem, dtype=np.int64)
         for block in self.blocks:
-            later = np.arange(block.depths[0], block.depths[-1] + 1) - 1
             rest_W = block.rest.reshape(num_widths, -1)
-            lows_PW = block.first.min(axis=2) + later[0] * rest_W.min(1)
-            highs_PW = block.first.max(axis=2) + later[-1] * rest_W.max(1)
-            low_W = (low_W[:, None] + lows_PW).min(axis=0)
-            high_W = (high_W[:, None] + highs_PW).max(axis=0)
-        return int((low_W + self.head.min(1)).min()), int((high_W + self.head.max(1)).max())
+            lows_PW = self._joined(block.first.min(axis=2), self._several(rest_W.min(1), block.depths[0] - 1))
+            highs_PW = self._joined(block.first.max(axis=2), self._several(rest_W.max(1), block.depths[-1] - 1))
+            low_W = self._joined(low_W[:, None], lows_PW).min(axis=0)
+            high_W = self._joined(high_W[:, None], highs_PW).max(axis=0)
+        low, high = self._joined(low_W, self.head.min(1)), self._joined(high_W, self.head.max(1))
+        return int(low.min()), int(high.max())
+
+    def _several(self, each_W: Integers, num: int) -> Integers:
+        """Cost of `num` equal layers."""
+        return each_W * (num if self._joined is np.add else min(num, 1))
 
     def _chunk_costs(self, chunk_DN: Indices) -> Integers:
         total_N = np.full(chunk_DN.shape[1], self.stem, dtype=np.int64)
@@ -112,14 +118,14 @@ class FormTable:
                 code_N += offset_N
                 if layer == 0:
                     code_N += previous_N * np.int32(num_widths * self._num_layer_codes)
-                    total_N += first.take(code_N)
+                    part_N = first.take(code_N)
                 elif layer < block.depths[0]:
-                    total_N += rest.take(code_N)
+                    part_N = rest.take(code_N)
                 else:
-                    total_N += rest.take(code_N) * (depth_N > layer)
+                    part_N = rest.take(code_N) * (depth_N > layer)
+                self._joined(total_N, part_N, out=total_N)
             previous_N = width_N
-        total_N += self.head[previous_N, chunk_DN[self.head_column]]
-        return total_N
+        return np.asarray(self._joined(total_N, self.head[previous_N, chunk_DN[self.head_column]]))
 
     def _build_blocks(self) -> tuple[tuple[BlockTables, ...], int]:
         columns = {decision.name: column for column, decision in enumerate(self._space.decisions)}
@@ -201,6 +207,8 @@ class FormTable:
             return 2 * part.macs + part.extra_half_macs
         if self._metric == "params":
             return part.params
+        if self._metric == "peak_activation_bytes":
+            return BYTES[self._dtype] * part.peak_activations
         buffer_bytes, whole_bytes = state_bytes(part.state, bytes_per_element=BYTES[self._dtype])
         return buffer_bytes if self._metric == "stream_buffer_bytes" else whole_bytes
 
@@ -211,10 +219,12 @@ class CostTable:
     Args:
         space: The space.
         variant: How its networks are built.
-        metric: What is summed; `paper_half_macs` are twice the paper's FLOPs.
+        metric: What is summed, or, of `peak_activation_bytes`, the greatest; `paper_half_macs` are twice the paper's
+            FLOPs.
         num_classes: Outputs of the classifier.
         clip: Clip geometry of all genotypes alike; None takes the space's, or of each genotype the one it decides on.
-        dtype: Type of stream buffers.
+        num_frames: Of a call, where the network does not see its clip at once; None takes the clip's.
+        dtype: Type of stream buffers and activations.
 
     Attributes:
         forms: Every clip and variant that is costed; `tables` the tables for each.
@@ -231,18 +241,21 @@ class CostTable:
         metric: Metric,
         num_classes: int,
         clip: ClipGeometry | None = None,
+        num_frames: int | None = None,
         dtype: DataType = "fp32",
     ) -> None:
         space.check_fits(variant)
         self._space = space
         self.forms = tuple(Form(clip or form.clip, form.variant) for form in space.forms(variant))
         tables: dict[tuple[object, ...], FormTable] = {}
-        for form in self.forms:
-            if (case := _case(metric, form)) not in tables:
-                tables[case] = FormTable(
-                    space, form.variant, metric=metric, num_classes=num_classes, clip=form.clip, dtype=dtype
-                )
-        self.tables = tuple(tables[_case(metric, form)] for form in self.forms)
+        found = []
+        for each, built in self.forms:
+            called = each if num_frames is None else replace(each, num_frames=num_frames)
+            case = _case(metric, Form(called, built))
+            if case not in tables:
+                tables[case] = FormTable(space, built, metric=metric, num_classes=num_classes, clip=called, dtype=dtype)
+            found.append(tables[case])
+        self.tables = tuple(found)
 
     def costs(self, indices_ND: Indices) -> Integers:
         """Exact cost of each genotype, (N,); rows must be canonical (inactive decisions 0)."""
@@ -281,7 +294,10 @@ def cost_table(
     metric: Metric,
     num_classes: int,
     clip: ClipGeometry | None = None,
+    num_frames: int | None = None,
     dtype: DataType = "fp32",
 ) -> CostTable:
     """The table of these arguments, built once."""
-    return CostTable(space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=dtype)
+    return CostTable(
+        space, variant, metric=metric, num_classes=num_classes, clip=clip, num_frames=num_frames, dtype=dtype
+    )

@@ -90,9 +90,8 @@ def found_in(space: "SearchSpace", decision: Decision, spec: ArchSpec) -> Choice
     if decision.layer is None:
         return layers[0].width
     layer = layers[decision.layer]
-    if decision.group == "expansion":
-        return layer.expansion
-    return kernel_name(layer.kernel) if decision.group == "kernel" else layer.se
+    of_layer: dict[str, Choice] = {"kernel": kernel_name(layer.kernel), "expansion": layer.expansion, "se": layer.se}
+    return of_layer[decision.group]
 
 
 def meant_by(space: "SearchSpace", decision: Decision, choice: Choice, *, width: int) -> Choice:

@@ -170,7 +170,7 @@ class SearchSpace:
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """All decisions, block by block: depth, width, then kernel, expansion and SE of every layer; head; conv; clip."""
+        """All decisions, block by block: depth, width, then kernel, expansion, SE of every layer; head; conv; clip."""
         return decisions_of(self)
 
     @property

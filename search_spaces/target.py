@@ -1,11 +1,13 @@
-"""Cost targets as people write them: `macs=2.7G/clip`, `macs=50M/frame`, `params=3M`, `state=2MiB@fp16`.
+"""Costs as people write them: `macs=2.7G/clip`, `macs=50M/frame`, `params=3M`, `state=2MiB@fp16`.
 
-Metric, number and unit are all part of a target, for the same number under another convention is off by two.
+Metric, number and unit are all part of a target, for the same number under another convention is off by two. Whatever
+is looked up in tables that are summed, or of which the greatest counts, can be a target: it takes a name in `_METRICS`,
+its unit in `_per`, and its table in `Target._table`. A measured latency, `latency=10ms/frame@table.json`, goes there.
 """
 
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,7 +21,7 @@ from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.variant import Variant
 
-TargetMetric = Literal["macs", "paper_gflops", "params", "state"]
+TargetMetric = Literal["macs", "paper_gflops", "params", "state", "activations"]
 Per = Literal["clip", "frame", "second"]
 
 SUFFIXES = {
@@ -34,30 +36,38 @@ SUFFIXES = {
     "Gi": 2**30,
     "Ti": 2**40,
 }
-_SUMS: dict[TargetMetric, Metric] = {
+_METRICS: dict[TargetMetric, Metric] = {
     "macs": "macs",
     "paper_gflops": "paper_half_macs",
     "params": "params",
     "state": "stream_state_bytes",
+    "activations": "peak_activation_bytes",
 }
+_OF_A_TYPE = ("state", "activations")
+"""Metrics in bytes, which end in the type of an element."""
 _PER: dict[str, Per] = {"clip": "clip", "frame": "frame", "s": "second", "second": "second"}
 _FORM = re.compile(
     r"(?P<metric>\w+)=(?P<number>\d{1,30}(?:\.\d{1,30})?(?:e\d{1,2})?)(?P<suffix>[A-Za-z]{0,3})(?:/(?P<per>\w+))?"
     r"(?:@(?P<dtype>\w+))?",
     re.ASCII,
 )
-EXAMPLES = "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip, params=3M or state=2MiB@fp16"
+EXAMPLES = (
+    "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip, params=3M, state=2MiB@fp16 or "
+    "activations=8MiB/clip@fp16"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A cost to land on, from both sides.
+    """A cost to land on, from both sides, or one to stay within.
 
     Attributes:
         text: As it was written.
-        value: In the metric's unit: MACs, 1e9 of the paper's FLOPs, parameters, or bytes of a stream's whole state.
-        per: What the value is for: the clip, or its share of a frame or second; parameters and state have none.
-        dtype: Type of the stream buffers; state alone has one.
+        value: In the metric's unit: MACs, 1e9 of the paper's FLOPs, parameters, bytes of a stream's whole state, or of
+            the activations alive at once.
+        per: What the value is for: the clip, or its share of a frame or second; of activations the clip in one call,
+            or a stream's step of a single frame. Parameters and state have none.
+        dtype: Type of stream buffers and activations; None for what is not in bytes.
     """
 
     text: str
@@ -66,17 +76,26 @@ class Target:
     per: Per | None
     dtype: DataType | None = None
 
+    @property
+    def of_streams(self) -> bool:
+        """Whether only networks that stream have this cost."""
+        return self.metric == "state" or (self.metric == "activations" and self.per == "frame")
+
     def scale(self, clip: ClipGeometry) -> float:
         """What a cost per clip is multiplied by to be in this target's unit."""
+        if self.metric == "activations":
+            return 1.0
         if self.per == "frame":
             return 1 / clip.num_frames
         return clip.rate_fps / clip.num_frames if self.per == "second" else 1.0
 
     def cost(self, spec: ArchSpec, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None) -> float:
         """A network's cost in this target's unit."""
-        found = cost(spec, variant, num_classes=num_classes, clip=clip, dtype=self._dtype)
-        value = found.stream_state_bytes if self.metric == "state" else getattr(found, self.metric)
-        return float(value) * self.scale(clip or spec.clip)
+        clip = clip or spec.clip
+        called = clip if self._num_frames is None else replace(clip, num_frames=self._num_frames)
+        found = cost(spec, variant, num_classes=num_classes, clip=called, dtype=self._dtype)
+        names = {"state": "stream_state_bytes", "activations": "peak_activation_bytes"}
+        return float(getattr(found, names.get(self.metric, self.metric))) * self.scale(clip)
 
     def costs(
         self,
@@ -107,7 +126,13 @@ class Target:
     def mean(
         self, space: SearchSpace, variant: Variant, chance_DC: Floats, *, num_classes: int
     ) -> tuple[float, Floats]:
-        """Mean cost of a policy's architectures in this target's unit, and its gradient; see `mean_cost`."""
+        """Mean cost of a policy's architectures in this target's unit, and its gradient; see `mean_cost`.
+
+        Raises:
+            TargetError: A peak of activations, which is no sum over layers.
+        """
+        if self.metric == "activations":
+            raise TargetError(f"a mean over a policy must be of a cost that layers add up to, but got {self.text}")
         table = self._table(space, variant, num_classes=num_classes, clip=None)
         return mean_cost(space, table, chance_DC, [self._unit(form.clip) for form in table.forms])
 
@@ -115,9 +140,21 @@ class Target:
     def _dtype(self) -> DataType:
         return self.dtype or "fp32"
 
+    @property
+    def _num_frames(self) -> int | None:
+        """Frames of a call, where they are not those of the clip."""
+        return 1 if self.metric == "activations" and self.per == "frame" else None
+
     def _table(self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry | None) -> CostTable:
-        metric = _SUMS[self.metric]
-        return cost_table(space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=self._dtype)
+        return cost_table(
+            space,
+            variant,
+            metric=_METRICS[self.metric],
+            num_classes=num_classes,
+            clip=clip,
+            num_frames=self._num_frames,
+            dtype=self._dtype,
+        )
 
     def _unit(self, clip: ClipGeometry) -> float:
         return self.scale(clip) * (0.5e-9 if self.metric == "paper_gflops" else 1.0)
@@ -132,10 +169,10 @@ def parse_target(text: str) -> Target:
     match = _FORM.fullmatch(text)
     if match is None:
         raise TargetError(f"a target must be written as metric=number/unit, such as {EXAMPLES}, but got {text!r}")
-    metric = next((known for known in _SUMS if known == match["metric"]), None)
+    metric = next((known for known in _METRICS if known == match["metric"]), None)
     if metric is None:
-        raise TargetError(f"a target's metric must be one of {', '.join(_SUMS)}, but got {match['metric']!r}")
-    suffix = match["suffix"].removesuffix("B") if metric == "state" else match["suffix"]
+        raise TargetError(f"a target's metric must be one of {', '.join(_METRICS)}, but got {match['metric']!r}")
+    suffix = match["suffix"].removesuffix("B") if metric in _OF_A_TYPE else match["suffix"]
     if suffix not in SUFFIXES:
         raise TargetError(f"a target's suffix must be one of {', '.join(SUFFIXES)}, but got {match['suffix']!r}")
     value = float(match["number"]) * SUFFIXES[suffix]
@@ -155,6 +192,10 @@ def _per(metric: TargetMetric, unit: str | None, text: str) -> Per | None:
         if unit is not None:
             raise TargetError(f"a target of {metric} must have no unit, but got {text!r}")
         return None
+    if metric == "activations":
+        if unit not in (None, "clip", "frame"):
+            raise TargetError(f"a target of activations must be per /clip or /frame, but got {text!r}")
+        return _PER[unit or "clip"]
     if unit not in _PER:
         raise TargetError(f"a target's unit must be one of /{', /'.join(_PER)}, but got {text!r}")
     return _PER[unit]
@@ -162,8 +203,8 @@ def _per(metric: TargetMetric, unit: str | None, text: str) -> Per | None:
 
 def _dtype_of(metric: TargetMetric, name: str | None, text: str) -> DataType | None:
     dtype = next((known for known in BYTES if known == name), None)
-    if metric == "state" and dtype is None:
-        raise TargetError(f"a target of state must end in one of @{', @'.join(BYTES)}, but got {text!r}")
-    if metric != "state" and name is not None:
+    if metric in _OF_A_TYPE and dtype is None:
+        raise TargetError(f"a target of {metric} must end in one of @{', @'.join(BYTES)}, but got {text!r}")
+    if metric not in _OF_A_TYPE and name is not None:
         raise TargetError(f"a target of {metric} must have no type, but got {text!r}")
     return dtype

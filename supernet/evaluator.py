@@ -3,10 +3,9 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import SupportsFloat
+from typing import Literal, SupportsFloat, get_args
 
 import torch
-import torch.nn.functional as F
 
 from results.records import Measurement
 from results.stopwatch import Stopwatch
@@ -14,14 +13,18 @@ from search_spaces.errors import UsageError
 from search_spaces.space import Candidate
 from search_spaces.spec import ClipGeometry
 from supernet.inputs import network_input
-from supernet.optim import adamw, cosine_with_warmup
-from supernet.supernet import Supernet
+from supernet.masked_decay import Run, add_decay_gradients, decay_weights
+from supernet.objective import Objective, Teacher
+from supernet.optim import RMSProp, adamw, cosine_with_warmup
+from supernet.supernet import Checkpointing, Supernet
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from video.clips import ClipBatch
 
 WEIGHTS = "supernet.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 
+Quality = Literal["accuracy", "probability"]
+OptimizerName = Literal["adamw", "rmsprop"]
 Batches = Callable[[int, ClipGeometry], Iterator[ClipBatch]]
 """Batches from a position of an endless stream on, which counts batches, for networks meant for such clips."""
 
@@ -32,36 +35,60 @@ class WeightConfig:
 
     Attributes:
         batch_size: Training clips of one architecture in one step.
-        reward_batch_size: Held-out clips of one architecture in one step.
-        learning_rate: Peak of the schedule, of AdamW.
+        reward_multiple: Held-out clips of one architecture in one step, in training batches (TuNAS: 4).
+        reward_batch_size: Those clips as a number, in place of the multiple; None takes the multiple.
+        quality: What the held-out clips are asked: the top-1 accuracy, or the mean probability of the true class, which
+            differs less from batch to batch and so suits small budgets.
+        optimizer: AdamW, or TensorFlow's RMSProp, which the paper's constants are for.
+        learning_rate: Peak of the schedule.
         warmup_fraction: Share of the steps in which the rate rises, in [0, 1].
-        weight_decay: Of kernels and matrices.
+        weight_decay: Of kernels, and only of what was run; with RMSProp a part of the gradient.
         label_smoothing: In [0, 1).
-        max_gradient_norm: Gradients are scaled down to this norm.
+        max_gradient_norm: Gradients are scaled down to this norm; None leaves them.
         rezero_init: Initial weight of every layer's branch; the published 0 costs short trainings most of their time.
+        checkpointing: Layers that are run a second time in the backward pass instead of kept: none, mixed (those that
+            run all their kernels while these warm up), all. It saves memory and costs time.
     """
 
     batch_size: int = 16
-    reward_batch_size: int = 32
+    reward_multiple: int = 4
+    reward_batch_size: int | None = None
+    quality: Quality = "accuracy"
+    optimizer: OptimizerName = "adamw"
     learning_rate: float = 1e-2
     warmup_fraction: float = 0.025
     weight_decay: float = 1e-4
     label_smoothing: float = 0.1
-    max_gradient_norm: float = 5.0
+    max_gradient_norm: float | None = 5.0
     rezero_init: float = 0.5
+    checkpointing: Checkpointing = "none"
 
     def __post_init__(self) -> None:
-        if self.batch_size < 2 or self.reward_batch_size < 2:
+        if self.batch_size < 2 or self.reward_clips < 2:
             raise UsageError(
                 "batch sizes must be at least 2, for batch norm needs more than one clip, but got "
-                f"batch_size={self.batch_size}, reward_batch_size={self.reward_batch_size}"
+                f"batch_size={self.batch_size}, reward_multiple={self.reward_multiple}, "
+                f"reward_batch_size={self.reward_batch_size}"
             )
-        if not (self.learning_rate > 0 and self.weight_decay >= 0 and self.max_gradient_norm > 0):
+        bounded = self.max_gradient_norm is None or self.max_gradient_norm > 0
+        if not (self.learning_rate > 0 and self.weight_decay >= 0 and bounded):
             raise UsageError(
                 f"learning_rate and max_gradient_norm must be positive and weight_decay at least 0, but got {self}"
             )
+        for name, known in (("quality", Quality), ("optimizer", OptimizerName), ("checkpointing", Checkpointing)):
+            if getattr(self, name) not in get_args(known):
+                raise UsageError(
+                    f"weights.{name} must be one of {', '.join(get_args(known))}, but got {getattr(self, name)!r}"
+                )
         if not (0 <= self.warmup_fraction <= 1 and 0 <= self.label_smoothing < 1):
             raise UsageError(f"warmup_fraction must be in [0, 1] and label_smoothing in [0, 1), but got {self}")
+
+    @property
+    def reward_clips(self) -> int:
+        """Held-out clips of one architecture in one step."""
+        if self.reward_batch_size is not None:
+            return self.reward_batch_size
+        return self.reward_multiple * self.batch_size
 
 
 class SupernetEvaluator:
@@ -77,6 +104,8 @@ class SupernetEvaluator:
             at every call.
         stopwatch: Books the phase `data` while waiting for clips.
         amp_dtype: Type of autocast, None for none.
+        subclip_frames: Frames of the sub-clips that clips are trained and scored in; None for whole clips.
+        teacher: A trained network whose answers are learned from, or None.
     """
 
     def __init__(
@@ -90,6 +119,8 @@ class SupernetEvaluator:
         compare_batches: Callable[[ClipGeometry], Iterator[ClipBatch]],
         stopwatch: Stopwatch,
         amp_dtype: torch.dtype | None = None,
+        subclip_frames: int | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         self._supernet, self._config, self._num_steps = supernet, config, num_steps
         self._device = next(supernet.parameters()).device
@@ -97,8 +128,20 @@ class SupernetEvaluator:
         self._reward_stream = _Stream(reward_batches, stopwatch)
         self._compare_batches, self._stopwatch = compare_batches, stopwatch
         self._amp_dtype = amp_dtype
+        self._objective = Objective(
+            supernet=supernet,
+            label_smoothing=config.label_smoothing,
+            subclip_frames=subclip_frames,
+            teacher=teacher,
+            autocast=self._autocast,
+        )
         self._loss: _LateLoss | None = None
-        self._optimizer = adamw(supernet, learning_rate=config.learning_rate, weight_decay=config.weight_decay)
+        # weights decay apart from the optimizer, for only what was run does
+        self._optimizer: torch.optim.Optimizer
+        if config.optimizer == "rmsprop":
+            self._optimizer = RMSProp(supernet.parameters(), lr=config.learning_rate)
+        else:
+            self._optimizer = adamw(supernet, learning_rate=config.learning_rate, weight_decay=0.0)
 
     def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> SupportsFloat:
         """One weight step; gradients are the mean over the candidates, absent parameters counting as zero.
@@ -112,26 +155,23 @@ class SupernetEvaluator:
         for number, (candidate, mixed) in enumerate(zip(candidates, warmup, strict=True)):
             batch = self._train_stream.take(step * len(candidates) + number, candidate.spec.clip)
             clips_BCTHW, labels_B = network_input(batch, self._device)
-            with self._autocast():
-                logits_BK = self._supernet(clips_BCTHW, candidate.spec, mixed)
-            loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self._config.label_smoothing)
-            torch.autograd.backward(loss / len(candidates))
-            losses.append(loss.detach())
+            share = 1 / len(candidates)
+            losses.append(self._objective.backward(candidate, mixed, clips_BCTHW, labels_B, share=share))
         with self._stopwatch.phase("optimizer"):
-            self._move_weights(step)
+            self._move_weights(step, candidates, warmup)
         self._loss = _LateLoss(torch.stack(losses).mean(), step=step, learning_rate=self._config.learning_rate)
         return self._loss
 
     @torch.no_grad()
     def measure(self, step: int, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
-        """Top-1 accuracy of each candidate on a held-out batch of its own.
+        """Quality of each candidate on a held-out batch of its own.
 
         The loss of the training step before comes over from the device with them, in one transfer.
         """
         numbers, nums_clips = [], []
         for number, candidate in enumerate(candidates):
             batch = self._reward_stream.take(step * len(candidates) + number, candidate.spec.clip)
-            numbers.append(self._num_correct(candidate, batch).double())
+            numbers.append(self._score(candidate, batch).double())
             nums_clips.append(len(batch.indices))
         loss, self._loss = self._loss, None
         if loss is None:
@@ -142,19 +182,19 @@ class SupernetEvaluator:
 
     @torch.no_grad()
     def compare(self, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
-        """Top-1 accuracy of each candidate over the same held-out clips.
+        """Quality of each candidate over the same held-out clips.
 
         They are read once for all candidates that are meant for clips of the same geometry.
         """
-        num_correct = [torch.zeros((), dtype=torch.float64, device=self._device) for _ in candidates]
+        scores = [torch.zeros((), dtype=torch.float64, device=self._device) for _ in candidates]
         nums_clips = [0] * len(candidates)
         for clip in dict.fromkeys(candidate.spec.clip for candidate in candidates):
             numbers = [number for number, candidate in enumerate(candidates) if candidate.spec.clip == clip]
             for batch in self._waited_for(self._compare_batches(clip)):
                 for number in numbers:
-                    num_correct[number] += self._num_correct(candidates[number], batch)
+                    scores[number] += self._score(candidates[number], batch)
                     nums_clips[number] += len(batch.indices)
-        return _measurements(torch.stack(num_correct).tolist(), nums_clips)
+        return _measurements(torch.stack(scores).tolist(), nums_clips)
 
     def state(self) -> Mapping[str, bytes]:
         """Weights and the optimizer's moments."""
@@ -176,22 +216,36 @@ class SupernetEvaluator:
                 return
             yield batch
 
-    def _num_correct(self, candidate: Candidate, batch: ClipBatch) -> torch.Tensor:
+    def _score(self, candidate: Candidate, batch: ClipBatch) -> torch.Tensor:
+        """Sum of the quality over the clips of a batch."""
         clips_BCTHW, labels_B = network_input(batch, self._device)
-        with self._autocast():
-            logits_BK = self._supernet(clips_BCTHW, candidate.spec)
-        correct: torch.Tensor = (logits_BK.argmax(dim=1) == labels_B).sum()
-        return correct
+        logits_BK = self._objective.logits(candidate, clips_BCTHW)
+        score: torch.Tensor
+        if self._config.quality == "accuracy":
+            score = (logits_BK.argmax(dim=1) == labels_B).sum()
+        else:
+            score = logits_BK.double().softmax(dim=1).gather(1, labels_B[:, None]).clamp(max=1.0).sum()
+        return score
 
-    def _move_weights(self, step: int) -> None:
-        torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), self._config.max_gradient_norm)
+    def _move_weights(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> None:
+        runs = [
+            Run(candidate.spec, candidate.variant.conv, mixed)
+            for candidate, mixed in zip(candidates, warmup, strict=True)
+        ]
+        if self._config.optimizer == "rmsprop":
+            add_decay_gradients(self._supernet, runs, weight_decay=self._config.weight_decay)
+        if self._config.max_gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), self._config.max_gradient_norm)
         factor = cosine_with_warmup(
             step,
             num_steps=self._num_steps,
             warmup_steps=round(self._config.warmup_fraction * self._num_steps),
         )
+        rate = self._config.learning_rate * factor
         for group in self._optimizer.param_groups:
-            group["lr"] = self._config.learning_rate * factor
+            group["lr"] = rate
+        if self._config.optimizer == "adamw":
+            decay_weights(self._supernet, runs, amount=rate * self._config.weight_decay)
         self._optimizer.step()
 
     def _autocast(self) -> torch.autocast:

@@ -1,13 +1,12 @@
 """What one architecture is asked in a step: its loss on training clips, its answers to held-out ones.
 
-Clips are seen whole, or as consecutive sub-clips with stream buffers between them, through which no gradient goes (paper
-3.2.2 and A.3): then only one sub-clip's activations are kept at a time.
+Clips are seen whole, or as consecutive sub-clips with stream buffers between them, through which no gradient goes
+(paper 3.2.2 and A.3): then only one sub-clip's activations are kept at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -48,12 +47,6 @@ class Teacher:
     config: DistillConfig
 
 
-class Autocast(Protocol):
-    """A fresh context in which networks run."""
-
-    def __call__(self) -> AbstractContextManager[object]: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Objective:
     """The loss and the answers of architectures.
@@ -63,14 +56,14 @@ class Objective:
         label_smoothing: In [0, 1).
         subclip_frames: Frames of a sub-clip, the last one may have fewer; None for whole clips.
         teacher: Whose answers on the whole clip every sub-clip learns from, or None.
-        autocast: Around everything that is run.
+        autocast: A fresh context for everything that is run.
     """
 
     supernet: Supernet
     label_smoothing: float
     subclip_frames: int | None
     teacher: Teacher | None
-    autocast: Autocast
+    autocast: Callable[[], AbstractContextManager[object]]
 
     def backward(
         self, candidate: Candidate, mixed: frozenset[str], clips_BCTHW: Tensor, labels_B: Tensor, *, share: float

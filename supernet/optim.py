@@ -1,6 +1,8 @@
-"""Schedules and averages of training: pure functions of the step, and an average that knows its own count."""
+"""Schedules, averages and TensorFlow's RMSProp: pure functions of the step, and what knows its own past."""
 
 import math
+from collections.abc import Callable, Iterable
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,63 @@ def cosine_with_warmup(step: int, *, num_steps: int, warmup_steps: int) -> float
         return (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+class RMSProp(torch.optim.Optimizer):
+    """RMSProp as TensorFlow defines it, which is what TuNAS and MoViNet are trained with (tunas.md 1.6, movinet.md 4).
+
+    Of a weight w with gradient g, all element by element:
+
+        s <- decay s + (1 - decay) g^2              s starts at 1
+        m <- momentum m + rate g / sqrt(s + epsilon)     m starts at 0
+        w <- w - m
+
+    torch's own adds epsilon to the root, starts s at 0, and multiplies m by the rate afterwards; with an epsilon of 1
+    that is another algorithm. A parameter without a gradient stays as it is, with its s and m.
+
+    Args:
+        parameters: Tensors, or groups of them.
+        lr: The rate, which a schedule may change between steps.
+        decay: Of the mean square, in [0, 1).
+        momentum: In [0, 1).
+        epsilon: Within the root, above 0.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        decay: float = 0.9,
+        momentum: float = 0.9,
+        epsilon: float = 1.0,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "decay": decay, "momentum": momentum, "epsilon": epsilon})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One step, with the gradients as they are."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["mean_square"] = torch.ones_like(weight)
+                    state["momentum"] = torch.zeros_like(weight)
+                state["mean_square"].mul_(group["decay"]).addcmul_(weight.grad, weight.grad, value=1.0 - group["decay"])
+                root = state["mean_square"].add(group["epsilon"]).sqrt_()
+                state["momentum"].mul_(group["momentum"]).addcdiv_(weight.grad, root, value=group["lr"])
+                weight.sub_(state["momentum"])
+        return loss
 
 
 class WeightAverage:

@@ -54,8 +54,6 @@ def measures_every_candidate_in_order(make: Make, candidates: Sequence[Candidate
         for measurement in measurements:
             assert 0.0 <= measurement.quality <= 1.0
             assert measurement.num_clips > 0
-            num_correct = measurement.quality * measurement.num_clips
-            assert abs(num_correct - round(num_correct)) < 1e-6
 
 
 def measuring_changes_nothing(make: Make, candidates: Sequence[Candidate]) -> None:

@@ -96,6 +96,26 @@ def test_sigkill_at_a_random_moment(undisturbed, motion_manifest, tmp_path, numb
     assert list((run / "specs").iterdir())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nsga2", "evolution", "uniform", "random"])
+def test_every_strategy_survives_a_kill(motion_manifest, tmp_path, name):
+    limits = ["--variant=released-stream", "--max=state=128KiB@fp16"]
+    options = [f"--search.strategy={name}", "--search.population.size=6", "--search.population.tournament=3", *limits]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = start("search", f"--data={motion_manifest}", f"--out={whole}", *OPTIONS, *options)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, out + err
+    process = start("search", f"--data={motion_manifest}", f"--out={killed}", *OPTIONS, *options)
+    wait_for_journal(process, killed)
+    journal = killed / "journal.jsonl"
+    while process.poll() is None and journal.read_bytes().count(b'"kind":"step"') < STEPS * 3 // 4:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    resume(killed)
+    assert final_bytes(killed) == final_bytes(whole)
+
+
 def test_an_interrupt_is_exit_130_and_resumable(undisturbed, motion_manifest, tmp_path):
     run = tmp_path / "run"
     process = search(motion_manifest, run)

@@ -108,8 +108,52 @@ class Kept:
     out: Path
     limit: int | None = None
     rate: float = 1e-8
+    bound: float | None = 5.0
+    limits: tuple[str, ...] = ()
     inner: Inner = field(default_factory=Inner)
     json: bool = False
+
+
+def read_kept(*arguments, defaults=None):
+    given = ["--spec=a", "--out=b", *arguments]
+    return parse(Kept, given, prog="movinas test", repeated=("limits",), defaults=defaults)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--limits=a=1@x", "--limits", "b=2"],
+        ["--limits", "a=1@x", "--rate=1e-8", "--limits=b=2"],
+        ["--limits=[a=1@x,b=2]"],
+    ],
+)
+def test_a_flag_may_be_repeated(arguments):
+    assert read_kept(*arguments).limits == ("a=1@x", "b=2")
+    assert read_kept().limits == ()
+
+
+def test_a_repeated_flag_without_a_value_is_refused():
+    with pytest.raises(UsageError, match="limits"):
+        read_kept("--limits")
+
+
+def test_defaults_may_follow_from_what_was_given():
+    """`inner.rate` follows from `limit`, and `rate` from that; what was given stays."""
+
+    def defaults(kept):
+        return {} if kept.limit is None else {"inner.rate": kept.limit / 2, "rate": kept.inner.rate + 1}
+
+    assert read_kept(defaults=defaults) == read_kept()
+    found = read_kept("--limit=6", defaults=defaults)
+    assert (found.inner.rate, found.rate) == (3.0, 4.0)
+    found = read_kept("--limit=6", "--inner.rate=7", defaults=defaults)
+    assert (found.inner.rate, found.rate) == (7.0, 8.0)
+
+
+def test_nothing_is_kept_as_nothing():
+    """Not as the default."""
+    kept = Kept(spec="a", out=Path("b"), bound=None, limits=("c=1", "d=2"))
+    assert from_yaml(Kept, to_yaml(kept)) == kept
 
 
 def test_yaml_round_trip():

@@ -3,10 +3,17 @@
 import json
 from dataclasses import asdict
 
+import pytest
+import torch
 from program import SEARCH, TARGET, call, call_json
 
+from nas.strategies import STRATEGIES
 from results.history import read_history
+from results.run_dir import open_run
+from search_spaces.cost import cost
+from search_spaces.spec_json import read_spec
 from search_spaces.variant import VARIANTS
+from supernet.video_net import VideoNet
 
 
 def test_search_leaves_the_files_of_a_run(search_run):
@@ -52,3 +59,75 @@ def test_a_start_that_is_none_is_refused(capsys, motion_manifest, tmp_path):
     assert code == 2
     assert "start" in err
     assert not (tmp_path / "run").exists()
+
+
+STATE_LIMIT = 48 * 1024
+LIMITS = ["--max=state=48KiB@fp16", "--max", "params=300k", "--variant=released-stream"]
+
+
+def state_bytes(spec):
+    """Bytes of the state of a running stream in half precision, measured on the network after a step of a frame."""
+    net = VideoNet(spec.arch, spec.variant, num_classes=8).half().eval()
+    clip = spec.arch.clip
+    frame = torch.zeros(1, 3, clip.resolution, clip.resolution, dtype=torch.float16)
+    with torch.inference_mode():
+        _, state = net.step(frame, net.init_state(1, clip.resolution, clip.resolution))
+    return sum(tensor.nbytes for tensor in state.values())
+
+
+def test_a_limit_on_the_state_holds_on_the_running_network(capsys, motion_manifest, tmp_path):
+    """At equal MACs, within 2 %; without the limit most networks of these MACs remember more."""
+    run = tmp_path / "run"
+    options = [f"--data={motion_manifest}", f"--out={run}", *LIMITS, "--search.selection.tolerance=0.02", *SEARCH]
+    result = call_json(capsys, "search", "--space=nano", f"--target={TARGET}", *options)
+    specs = call_json(capsys, "export", run, "--top=4", f"--out={tmp_path / 'specs'}")
+    assert len(specs) > 1
+    for document in specs:
+        spec = read_spec(tmp_path / "specs" / f"{document['fingerprint']}.json")
+        found = cost(spec.arch, spec.variant, num_classes=8, dtype="fp16")
+        assert abs(found.macs / 16e6 - 1) <= 0.02
+        assert state_bytes(spec) == found.stream_state_bytes <= STATE_LIMIT
+        assert found.params <= 300_000
+        assert spec.metrics["limit_ratio state=48KiB@fp16"] == found.stream_state_bytes / STATE_LIMIT
+    assert max(result["found_limit_ratios"]) <= 1
+    candidates = read_history(open_run(run).journal_path).candidates
+    free = [candidate.limit_ratios[0] for candidate in candidates if candidate.origin == "unlimited"]
+    assert max(free) > 1
+    assert max(candidate.limit_ratios[0] for candidate in candidates if candidate.origin == "random") <= 1
+    assert "limits cost" in (run / "report.html").read_text()
+    assert "at most state=48KiB@fp16, at most params=300k" in call(capsys, "inspect", run)[1]
+    document = call_json(capsys, "inspect", run)
+    assert document["limits"] == ["state=48KiB@fp16", "params=300k"]
+    assert len(document["argmax"]["limit_ratios"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (["--max=params=1k"], "a limit must be at least the minimum of space nano, whose params have min"),
+        (
+            ["--max=params=1M", "--max=params=35k"],
+            f"but found none for {TARGET}, at most params=1M, at most params=35k; take higher limits",
+        ),
+    ],
+)
+def test_what_no_network_can_be_is_said_before_training(capsys, motion_manifest, tmp_path, limits, message):
+    options = [f"--data={motion_manifest}", f"--out={tmp_path / 'run'}", *limits, *SEARCH]
+    code, _, err = call(capsys, "search", "--space=nano", f"--target={TARGET}", *options)
+    assert code == 3
+    assert message in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["nsga2", *(pytest.param(name, marks=pytest.mark.slow) for name in STRATEGIES[1:4])])
+def test_every_strategy_searches_and_stands_beside_random_networks(capsys, motion_manifest, tmp_path, name):
+    run = tmp_path / "run"
+    options = [f"--data={motion_manifest}", f"--out={run}", f"--search.strategy={name}", *SEARCH]
+    population = ["--search.population.size=4", "--search.population.tournament=2"]
+    result = call_json(capsys, "search", "--space=nano", f"--target={TARGET}", *options, *population)
+    assert abs(result["found_ratio"] - 1) <= 0.03
+    assert result["num_random"] == 3
+    report = (run / "report.html").read_text()
+    assert "Quality of 3 random ones" in report
+    assert "Raw argmax, cost / target" in report
+    assert call_json(capsys, "inspect", run)["strategy"] == name

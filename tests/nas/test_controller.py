@@ -9,6 +9,7 @@ from made_spaces import TINY, spaces_and_indices
 from nas.controller import (
     activity,
     entropies,
+    entropy_gradients,
     initial_logits,
     log_probability,
     log_probability_gradients,
@@ -198,3 +199,28 @@ def test_most_likely_takes_the_best_choice_of_every_active_decision():
     others_KD = np.concatenate([A2.indices(neighbour)[None] for neighbour in A2.neighbours(genotype)])
     same_depth = [row_D for row_D in others_KD if (A2.active(row_D[None]) == A2.active(indices_D[None])).all()]
     assert log_probability(A2, logits_DC, np.stack(same_depth)).max() < log_probability(A2, logits_DC, indices_D[None])
+
+
+def test_entropy_gradients_equal_numerical_differentiation():
+    logits_DC = random_logits(TINY)
+    indices_KD = TINY.sample_indices(np.random.default_rng(0), 3)
+    found_KDC = entropy_gradients(TINY, logits_DC, indices_KD)
+
+    def entropy(row_C, column, by):
+        row_C = row_C[np.isfinite(row_C)]
+        row_C[column] += by
+        chance_C = np.exp(row_C) / np.exp(row_C).sum()
+        return -(chance_C * np.log(chance_C)).sum()
+
+    for active_D, found_DC in zip(TINY.active(indices_KD), found_KDC, strict=True):
+        for row, decision in enumerate(TINY.decisions):
+            for column in range(len(decision.choices)):
+                rise = entropy(logits_DC[row], column, 1e-5) - entropy(logits_DC[row], column, -1e-5)
+                assert found_DC[row, column] == pytest.approx(active_D[row] * rise / 2e-5, abs=1e-6)
+
+
+def test_absent_choices_have_no_entropy_gradient():
+    logits_DC = initial_logits(A2) + 0.3 * np.arange(10)
+    gradients_KDC = entropy_gradients(A2, logits_DC, A2.sample_indices(np.random.default_rng(0), 2))
+    assert np.isfinite(gradients_KDC).all()
+    assert not gradients_KDC[:, ~np.isfinite(logits_DC)].any()

@@ -17,7 +17,7 @@ from nas.random_search import random_at_cost
 from nas.reinforce import ControllerConfig, Reinforce
 from nas.reward import REWARDS
 from nas.start import STARTS
-from search_spaces.movinet import A2
+from search_spaces.movinet import A2, NANO
 from search_spaces.randomness import generator
 from search_spaces.target import parse_target
 from search_spaces.variant import Variant
@@ -137,3 +137,25 @@ def test_a_start_at_the_target_halves_the_share_of_cost_in_the_first_rewards(see
     # over seeds 0 to 3 in [0.968, 1.088]
     assert ratios["at-target"] == pytest.approx(1, abs=0.12)
     assert ratios["uniform"] == pytest.approx(1, abs=0.12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("target", ["macs=12M/clip", "macs=20M/clip"])
+def test_on_exact_costs_the_raw_argmax_lands_within_5_percent(target, seed):
+    """`nano` and its multiply-adds; qualities are made, with the noise of 64 clips: no network is trained."""
+    budget, num_steps = parse_target(target), 1000
+    policy = Reinforce(NANO, ControllerConfig(learning_rate=0.05), num_steps=num_steps)
+    rng = np.random.default_rng(seed)
+    heights_DC = rng.normal(0.0, 0.02, policy.logits_DC.shape)
+    for step in range(num_steps):
+        rows_KD = policy.sample(generator(seed, "policy", step), 4)
+        ratios_K = budget.costs(NANO, Variant(), rows_KD, num_classes=8) / budget.value
+        chosen_KD = heights_DC[np.arange(len(NANO.decisions)), rows_KD] * NANO.active(rows_KD)
+        true_K = np.clip(0.35 + 0.05 * np.log2(ratios_K) + chosen_KD.sum(axis=1) / 2, 0.05, 0.95)
+        qualities_K = rng.binomial(64, true_K) / 64
+        pairs = zip(qualities_K, ratios_K, strict=True)
+        policy.update(step, rows_KD, [REWARDS["absolute"](quality, ratio, -0.3) for quality, ratio in pairs])
+    argmax_D = controller.most_likely(NANO, policy.logits_DC)
+    ratio = budget.costs(NANO, Variant(), argmax_D[None], num_classes=8)[0] / budget.value
+    assert abs(ratio - 1.0) <= 0.05

@@ -90,3 +90,46 @@ def test_units_of_the_message_are_the_targets():
         InfeasibleTargetError, match=r"whose paper_gflops have min 0\.0\d+, .* but got paper_gflops=9/frame$"
     ):
         problem("paper_gflops=9/frame", space=A2).check_feasible()
+
+
+def limited(*limits, target="macs=4M/clip"):
+    return problem(target, variant=VARIANTS["released-stream"], limits=tuple(map(parse_target, limits)))
+
+
+def test_limit_ratios_and_the_budget_agree_with_the_costs():
+    stream = limited("state=50kB@fp16", "params=42k")
+    rows_ND = TINY.sample_indices(np.random.default_rng(0), 300)
+    specs = [stream.candidate(indices_D).spec for indices_D in rows_ND]
+    costs = [cost(spec, stream.variant, num_classes=10, dtype="fp16") for spec in specs]
+    ratios_NL = stream.limit_ratios(rows_ND)
+    np.testing.assert_allclose(ratios_NL, [(one.stream_state_bytes / 50e3, one.params / 42e3) for one in costs])
+    inside = [
+        abs(one.macs / 4e6 - 1) <= 0.1 and one.stream_state_bytes <= 50_000 and one.params <= 42_000 for one in costs
+    ]
+    assert stream.inside(rows_ND, tolerance=0.1).tolist() == inside
+    assert 0 < sum(inside) < sum(abs(one.macs / 4e6 - 1) <= 0.1 for one in costs)
+    excess_N = stream.excess(rows_ND, tolerance=0.1)
+    assert (excess_N == 0).tolist() == inside
+    by_hand = [
+        max(0, abs(one.macs / 4e6 - 1) - 0.1)
+        + max(0, one.stream_state_bytes / 50e3 - 1)
+        + max(0, one.params / 42e3 - 1)
+        for one in costs
+    ]
+    np.testing.assert_allclose(excess_N, by_hand, atol=1e-12)
+
+
+def test_a_limit_below_the_space_is_refused():
+    limited("state=676B@fp16").check_feasible()
+    with pytest.raises(
+        InfeasibleTargetError,
+        match=r"^a limit must be at least the minimum of space tiny, whose bytes of state have min 676, .*, but got "
+        r"state=675B@fp16$",
+    ):
+        limited("state=1MB@fp16", "state=675B@fp16").check_feasible()
+
+
+@pytest.mark.parametrize("limit", ["state=2MiB@fp16", "activations=2MiB/frame@fp16"])
+def test_a_limit_of_streams_is_for_networks_that_stream(limit):
+    with pytest.raises(TargetError, match=rf"must go with a variant that streams, .* but got {limit}$"):
+        problem(limits=(parse_target(limit),))

@@ -5,10 +5,10 @@ import pytest
 from made_spaces import TINY, every_row
 
 from nas.problem import Problem
-from nas.random_search import CHUNK, draw_at_cost, random_at_cost
+from nas.random_search import CHUNK, at_cost, draw_at_cost, random_at_cost, walk_to_cost
 from search_spaces.movinet import A2
 from search_spaces.target import parse_target
-from search_spaces.variant import Variant
+from search_spaces.variant import VARIANTS, Variant
 
 PROBLEM = Problem(space=A2, variant=Variant(), target=parse_target("macs=18G/clip"), num_classes=600, seed=0)
 SMALL = dataclasses.replace(PROBLEM, space=TINY, target=parse_target("macs=4M/clip"))
@@ -76,3 +76,24 @@ def test_drawing_stops_when_there_are_enough():
     found = draw_at_cost(SMALL, draw, np.random.default_rng(0), num=7, tolerance=0.1)
     assert len(found) == 7
     assert drawn == [CHUNK]
+
+
+TIGHT = dataclasses.replace(
+    PROBLEM, variant=VARIANTS["released-stream"], limits=(parse_target("state=1MB@fp16"), parse_target("params=4M"))
+)
+
+
+def test_walks_meet_budgets_that_draws_do_not():
+    rngs = [np.random.default_rng(0) for _ in range(2)]
+    assert not len(draw_at_cost(TIGHT, A2.sample_indices, rngs[0], num=1, tolerance=0.02, max_draws=99_999))
+    found_ND = walk_to_cost(TIGHT, rngs[1], num=12, tolerance=0.02)
+    assert len(np.unique(found_ND, axis=0)) == 12
+    assert TIGHT.inside(found_ND, tolerance=0.02).all()
+    np.testing.assert_array_equal(A2.canonical(found_ND), found_ND)
+    np.testing.assert_array_equal(found_ND, walk_to_cost(TIGHT, np.random.default_rng(0), num=12, tolerance=0.02))
+
+
+def test_where_draws_meet_the_budget_nobody_walks():
+    rngs = [np.random.default_rng(3) for _ in range(2)]
+    found_ND = at_cost(PROBLEM, rngs[0], num=9, tolerance=0.02)
+    np.testing.assert_array_equal(found_ND, random_at_cost(PROBLEM, rngs[1], num=9, tolerance=0.02))

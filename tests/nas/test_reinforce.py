@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from made_spaces import TINY
 
-from nas.controller import initial_logits
+from nas.controller import entropies, entropy_gradients, initial_logits
 from nas.reinforce import STATE, ControllerConfig, Reinforce
 from search_spaces.errors import UsageError
 from search_spaces.movinet import A2, NANO
@@ -218,3 +218,36 @@ def test_the_state_of_the_largest_space_is_read_back():
 def test_a_bad_constant_is_refused(change, message):
     with pytest.raises(UsageError, match=message):
         ControllerConfig(**change)
+
+
+def test_the_entropy_bonus_is_a_plain_step_beside_adam():
+    rows_KD = NANO.sample_indices(np.random.default_rng(1), 3)
+    plain, bonus = (Reinforce(NANO, ControllerConfig(entropy_bonus=weight), num_steps=8) for weight in (0.0, 0.7))
+    for step in range(5):
+        bonus.logits_DC[:] = plain.logits_DC
+        before_DC = plain.logits_DC.copy()
+        for policy in (plain, bonus):
+            policy.update(step, rows_KD, [0.1, 0.5, 0.9 - 0.1 * step])
+        gradient_DC = entropy_gradients(NANO, before_DC, rows_KD).mean(axis=0)
+        present_DC = np.isfinite(before_DC)
+        wanted_DC = 0.7 * plain.learning_rate(step) * gradient_DC
+        found_D, without_D = bonus.logits_DC[present_DC], plain.logits_DC[present_DC]
+        np.testing.assert_allclose(found_D - without_D, wanted_DC[present_DC], atol=1e-12)
+        assert (np.abs(wanted_DC).max() > 1e-6) == (step > 2)  # before, the policy is uniform
+
+
+def test_with_a_bonus_the_policy_stays_less_decided():
+    left = []
+    for weight in (0.0, 1.0):
+        policy = Reinforce(NANO, ControllerConfig(entropy_bonus=weight), num_steps=150)
+        for step in range(150):
+            rows_KD = policy.sample(np.random.default_rng(step), 2)
+            policy.update(step, rows_KD, [float(row_D.sum()) / 50 for row_D in rows_KD])
+        left.append(np.mean(list(entropies(NANO, policy.logits_DC).values())))
+    assert left[1] > left[0] + 0.1
+
+
+@pytest.mark.parametrize("weight", [-0.1, math.inf, math.nan])
+def test_a_bad_bonus_is_refused(weight):
+    with pytest.raises(UsageError, match=rf"^controller\.entropy_bonus must be at least 0, but got {weight}$"):
+        ControllerConfig(entropy_bonus=weight)

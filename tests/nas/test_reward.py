@@ -30,5 +30,18 @@ def test_only_the_absolute_reward_punishes_a_cost_below_the_target():
     assert below["mnas_hard"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("reward", "expected"),
+    [
+        (absolute, 0.7 - 0.3 * (0.2 + 1.0 + 0.5)),
+        (mnas, 0.7 * 1.2**-0.3 * 2**-0.3 * 1.5**-0.3),
+        (mnas_hard, 0.7 * 1.2**-0.3 * 2**-0.3 * 1.5**-0.3),
+    ],
+)
+def test_every_limit_counts_beyond_it_alone(reward, expected):
+    assert reward(0.7, 1.2, -0.3, (2.0, 0.3, 1.0, 1.5)) == pytest.approx(expected)
+    assert reward(0.7, 1.2, -0.3, (0.3, 1.0)) == pytest.approx(reward(0.7, 1.2, -0.3))
+
+
 def test_names():
     assert dict(REWARDS) == {"absolute": absolute, "mnas": mnas, "mnas_hard": mnas_hard}

@@ -5,13 +5,16 @@ import pytest
 from made_spaces import TINY
 
 from nas import controller
+from nas.policy_search import PolicySearch
 from nas.problem import Problem
-from nas.select import SelectionConfig, candidates_to_compare, select
+from nas.reinforce import STATE, ControllerConfig
+from nas.select import SelectionConfig, candidates_to_compare, random_baseline, select
 from results.records import CandidateRecord
 from search_spaces.errors import InfeasibleTargetError, UsageError
 from search_spaces.movinet import A2
+from search_spaces.strict_json import canonical, loads
 from search_spaces.target import parse_target
-from search_spaces.variant import Variant
+from search_spaces.variant import VARIANTS, Variant
 
 PROBLEM = Problem(space=A2, variant=Variant(), target=parse_target("macs=18G/clip"), num_classes=600, seed=7)
 SMALL = dataclasses.replace(PROBLEM, space=TINY, target=parse_target("macs=4M/clip"))
@@ -73,13 +76,70 @@ def test_of_equals_the_first_and_so_the_likelier_is_selected():
     assert found.found == "a"
 
 
+def rows_of(problem, logits_DC, config):
+    """What is compared at the end of a search whose policy has these logits."""
+    policy = PolicySearch(problem, ControllerConfig(), num_steps=1)
+    document = loads(policy.state()[STATE])
+    counts = [len(decision.choices) for decision in problem.space.decisions]
+    document["logits"] = [row_C[:count].tolist() for row_C, count in zip(logits_DC, counts, strict=True)]
+    policy.restore({STATE: canonical(document).encode()})
+    return candidates_to_compare(problem, policy, config)
+
+
+def test_what_exceeds_a_limit_is_not_selected():
+    compared = (
+        dataclasses.replace(record("argmax", 0.9, fingerprint="argmax"), limit_ratios=(0.5, 1.001)),
+        dataclasses.replace(record("policy", 0.4, fingerprint="at the limits"), limit_ratios=(1.0, 1.0)),
+        dataclasses.replace(record("front", 0.8, 0.5, fingerprint="cheap"), limit_ratios=(0.5, 0.5)),
+        dataclasses.replace(record("random", 0.5), limit_ratios=(0.5, 0.5)),
+        dataclasses.replace(record("unlimited", 0.6), limit_ratios=(0.5, 3.0)),
+        dataclasses.replace(record("unlimited", 0.8), limit_ratios=(0.5, 3.0)),
+    )
+    found = select(compared, SelectionConfig())
+    assert (found.found, found.found_limit_ratios, found.argmax_limit_ratios) == (
+        "at the limits",
+        (1.0, 1.0),
+        (0.5, 1.001),
+    )
+    assert (found.random_quality_mean, found.num_random) == (0.5, 1)
+    assert (found.unlimited_quality_mean, found.unlimited_quality_best) == (pytest.approx(0.7), 0.8)
+    assert select(compared[1:2] + compared[:1] + compared[3:4], SelectionConfig()).unlimited_quality_mean is None
+
+
+STREAM = dataclasses.replace(
+    PROBLEM, variant=VARIANTS["released-stream"], limits=(parse_target("state=10MB@fp16"), parse_target("params=6M"))
+)
+
+
+def test_limits_are_kept_by_all_but_argmax_and_unlimited():
+    rows = rows_of(STREAM, uniform(STREAM), CONFIG)
+    assert [origin for origin, _ in rows] == ["argmax"] + ["policy"] * 6 + ["random"] * 5 + ["unlimited"] * 5
+    kept_ND = np.stack([row_D for origin, row_D in rows if origin in ("policy", "random")])
+    assert STREAM.limit_ratios(kept_ND).max() <= 1.0
+    free_ND = np.stack([row_D for origin, row_D in rows if origin == "unlimited"])
+    assert STREAM.limit_ratios(free_ND).max() > 1.0
+    assert np.abs(STREAM.ratios(free_ND) - 1).max() <= CONFIG.random_tolerance
+
+
+def test_limits_that_no_architecture_keeps_together_are_refused():
+    # 20,000 parameters are within reach, but not beside as many multiply-adds
+    greedy = dataclasses.replace(SMALL, limits=(parse_target("params=20k"),), num_classes=10)
+    greedy.check_feasible()
+    with pytest.raises(
+        InfeasibleTargetError,
+        match=r"but found none for macs=4M/clip, at most params=20k; take higher limits, or a target nearer to the "
+        r"median$",
+    ):
+        random_baseline(greedy, CONFIG)
+
+
 def uniform(problem):
     return controller.initial_logits(problem.space)
 
 
 def test_what_is_compared_is_at_the_targets_cost():
     logits_DC = uniform(PROBLEM)
-    rows = candidates_to_compare(PROBLEM, logits_DC, CONFIG)
+    rows = rows_of(PROBLEM, logits_DC, CONFIG)
     assert [origin for origin, _ in rows] == ["argmax"] + ["policy"] * 6 + ["random"] * 5
     np.testing.assert_array_equal(rows[0][1], controller.most_likely(A2, logits_DC))
     policy_ND = np.stack([row_D for origin, row_D in rows if origin == "policy"])
@@ -93,7 +153,7 @@ def test_what_is_compared_is_at_the_targets_cost():
 def test_equal_seeds_compare_equal_architectures():
     logits_DC = uniform(PROBLEM)
     first, again, other = (
-        [row_D.tolist() for _, row_D in candidates_to_compare(problem, logits_DC, CONFIG)]
+        [row_D.tolist() for _, row_D in rows_of(problem, logits_DC, CONFIG)]
         for problem in (PROBLEM, PROBLEM, dataclasses.replace(PROBLEM, seed=8))
     )
     assert first == again
@@ -102,7 +162,7 @@ def test_equal_seeds_compare_equal_architectures():
 
 def test_draws_of_the_policy_are_the_likeliest_first():
     logits_DC = uniform(PROBLEM) + np.random.default_rng(0).normal(0, 0.3, (len(A2.decisions), 10))
-    rows = candidates_to_compare(PROBLEM, logits_DC, CONFIG)
+    rows = rows_of(PROBLEM, logits_DC, CONFIG)
     policy_ND = np.stack([row_D for origin, row_D in rows if origin == "policy"])
     likelihood_N = controller.log_probability(A2, logits_DC, policy_ND)
     assert (np.diff(likelihood_N) <= 0).all()
@@ -124,7 +184,7 @@ def genotype_at(problem, *, nearest):
 
 def test_a_policy_sure_of_the_target_is_compared_once():
     indices_D = genotype_at(SMALL, nearest=1.0)
-    rows = candidates_to_compare(SMALL, certain(SMALL, indices_D), dataclasses.replace(CONFIG, num_policy=1))
+    rows = rows_of(SMALL, certain(SMALL, indices_D), dataclasses.replace(CONFIG, num_policy=1))
     assert [origin for origin, _ in rows] == ["argmax"] + ["random"] * 5
     np.testing.assert_array_equal(rows[0][1], indices_D)
 
@@ -132,7 +192,7 @@ def test_a_policy_sure_of_the_target_is_compared_once():
 def test_a_policy_that_never_draws_the_target_is_helped_out_by_random_architectures():
     indices_D = genotype_at(SMALL, nearest=1.8)
     logits_DC = certain(SMALL, indices_D)
-    rows = candidates_to_compare(SMALL, logits_DC, CONFIG)
+    rows = rows_of(SMALL, logits_DC, CONFIG)
     assert [origin for origin, _ in rows] == ["argmax"] + ["policy"] * 6 + ["random"] * 5
     np.testing.assert_array_equal(rows[0][1], indices_D)
     assert abs(SMALL.ratios(rows[0][1][None])[0] - 1) > CONFIG.tolerance
@@ -148,7 +208,7 @@ def test_where_the_cost_is_rare_the_random_architectures_are_enough():
     rare = dataclasses.replace(SMALL, target=parse_target(f"macs={low}/clip"))
     logits_DC = certain(rare, genotype_at(rare, nearest=1.8))
     config = dataclasses.replace(CONFIG, tolerance=1e-6, random_tolerance=1e-6)
-    rows = candidates_to_compare(rare, logits_DC, config)
+    rows = rows_of(rare, logits_DC, config)
     assert {origin for origin, _ in rows} == {"argmax", "policy", "random"}
     assert all(rare.costs(row_D[None])[0] == low for origin, row_D in rows if origin != "argmax")
 
@@ -160,7 +220,7 @@ def test_a_cost_that_no_architecture_has_is_refused():
         match=r"^random draws must find architectures within 2% of the target in space tiny, whose macs have min .*, "
         r"median .*, max .* but found none for macs=20M/clip; take a target nearer to the median$",
     ):
-        candidates_to_compare(absent, uniform(absent), CONFIG)
+        rows_of(absent, uniform(absent), CONFIG)
 
 
 TOLERANCES = r"^selection\.tolerance must be below 1 and random_tolerance above 0 and at most tolerance, but got "

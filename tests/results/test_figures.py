@@ -117,7 +117,7 @@ def test_snapshots_are_few_enough(history, monkeypatch):
 
 def test_comparison_tells_origins_by_colour_and_symbol(history):
     points = traces(figures.comparison(history))
-    origins = [points[name] for name in ("random", "sampled from the policy", "most likely of the policy")]
+    origins = [points[name] for name in ("random", "proposed by the search", "favourite of the search")]
     assert [len(trace["x"]) for trace in origins] == [6, 5, 1]
     assert len({trace["marker"]["symbol"] for trace in origins}) == 3
     assert len({trace["marker"]["color"] for trace in origins}) == 3
@@ -127,6 +127,16 @@ def test_comparison_tells_origins_by_colour_and_symbol(history):
     assert front["y"] == sorted(front["y"])
     assert max(candidate.quality for candidate in made_runs.candidates()) == front["y"][-1]
     assert figures.comparison(history).layout["shapes"][0]["x0"] == made_runs.TARGET
+
+
+def test_comparison_shows_fronts_and_lifted_limits_where_there_are_any(history):
+    first, *rest = history.candidates
+    changed = [replace(rest[0], origin="front"), replace(rest[1], origin="unlimited"), *rest[2:]]
+    points = traces(figures.comparison(replace(history, candidates=[first, *changed])))
+    assert [len(points[name]["x"]) for name in ("front of the search", "random, limits lifted")] == [1, 1]
+    assert "front of the search" not in traces(figures.comparison(history))
+    symbols = {trace["marker"]["symbol"] for name, trace in points.items() if name not in ("found", "Pareto front")}
+    assert len(symbols) == 5
 
 
 def test_comparison_before_the_result(history):

@@ -7,8 +7,10 @@ import pytest
 from test_page import EVIL, Reader
 
 from results.journal import encode
+from results.records import CandidateRecord, StepRecord
 from results.report import write_retrain_report, write_search_report
 from results.run_dir import create_run, lock
+from results.summary import summarise_search
 from search_spaces.errors import DocumentError, JournalError
 
 LAYERS = [
@@ -67,6 +69,42 @@ def test_the_report_of_a_finished_search(tmp_path):
         "comparison",
         "time",
     ]
+
+
+def test_limits_and_what_they_cost_are_told(tmp_path):
+    limited = {"limits": ("state=64KiB@fp16", "params=3M"), "strategy": "evolution"}
+    records = [replace(made_runs.start(), **limited), *made_runs.search_records()[1:-1]]
+    records = [
+        replace(each, limit_ratios=(0.5, 0.25))
+        if isinstance(each, CandidateRecord)
+        else replace(each, argmax_limit_ratios=(0.75, 0.125))
+        if isinstance(each, StepRecord)
+        else each
+        for each in records
+    ]
+    result = replace(
+        made_runs.result(),
+        found_limit_ratios=(0.875, 0.25),
+        argmax_limit_ratios=(1.5, 0.5),
+        unlimited_quality_mean=0.54,
+        unlimited_quality_best=0.58,
+    )
+    run = made_runs.make_run(tmp_path / "run", [*records, result])
+    page = write_search_report(run).read_text()
+    for text in (
+        "Cost / limit state=64KiB@fp16",
+        "0.875",
+        "Raw argmax, cost / target and limits",
+        "1.010, 1.500, 0.500",
+        "the limits cost 4.0 points of the mean",
+        "evolution",
+    ):
+        assert text in page
+    summary = summarise_search(run).to_json()
+    assert summary["limits"] == ["state=64KiB@fp16", "params=3M"]
+    assert summary["found"]["limit_ratios"] == [0.875, 0.25]
+    assert summary["argmax"]["limit_ratios"] == [0.75, 0.125]
+    assert (summary["unlimited_quality"], summary["unlimited_quality_best"]) == (0.54, 0.58)
 
 
 def test_every_figure_has_its_place(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_spaces import TINY, TINY_CLIPS, every_row
 
-from search_spaces.cost import BYTES
+from search_spaces.cost import BYTES, cost
 from search_spaces.errors import TargetError
 from search_spaces.movinet import A2
 from search_spaces.published import published
@@ -42,6 +42,9 @@ STREAM = VARIANTS["released-stream"]
         ("state=2Mi@fp16", "state", 2 << 20, None),
         ("state=500kB@fp32", "state", 500_000, None),
         ("state=1e6B@bf16", "state", 1_000_000, None),
+        ("activations=8MiB/clip@fp16", "activations", 8 << 20, "clip"),
+        ("activations=8MiB/frame@fp16", "activations", 8 << 20, "frame"),
+        ("activations=300kB@fp32", "activations", 300_000, "clip"),
     ],
 )
 def test_forms(text, metric, value, per):
@@ -50,6 +53,7 @@ def test_forms(text, metric, value, per):
     assert target.dtype == (text.partition("@")[2] or None)
 
 
+METRICS = r"^a target's metric must be one of macs, paper_gflops, params, state, activations, but got "
 FORM = r"^a target must be written as metric=number/unit, such as macs=2\.7G/clip, .* but got "
 
 
@@ -79,8 +83,8 @@ FORM = r"^a target must be written as metric=number/unit, such as macs=2\.7G/cli
         ("macs=2G/clip/frame", FORM),
         ("macs==2G/clip", FORM),
         ("macs=" + "9" * 31 + "/clip", FORM),
-        ("flops=2G/clip", r"^a target's metric must be one of macs, paper_gflops, params, state, but got 'flops'$"),
-        ("MACs=2G/clip", r"^a target's metric must be one of macs, paper_gflops, params, state, but got 'MACs'$"),
+        ("flops=2G/clip", METRICS + "'flops'$"),
+        ("MACs=2G/clip", METRICS + "'MACs'$"),
         ("macs=2g/clip", r"^a target's suffix must be one of , k, K, M, G, T, Ki, Mi, Gi, Ti, but got 'g'$"),
         ("macs=2GB/clip", r"^a target's suffix must be one of .*, but got 'GB'$"),
         ("macs=2Gib/clip", r"^a target's suffix must be one of .*, but got 'Gib'$"),
@@ -100,6 +104,8 @@ FORM = r"^a target must be written as metric=number/unit, such as macs=2\.7G/cli
         ("state=2MiB", r"^a target of state must end in one of @fp32, @bf16, @fp16, but got 'state=2MiB'$"),
         ("state=2MiB@int8", r"^a target of state must end in one of @fp32, .*, but got 'state=2MiB@int8'$"),
         ("macs=2G/clip@fp16", r"^a target of macs must have no type, but got 'macs=2G/clip@fp16'$"),
+        ("activations=8MiB", r"^a target of activations must end in one of @fp32, @bf16, @fp16, but got "),
+        ("activations=8MiB/s@fp16", r"^a target of activations must be per /clip or /frame, but got "),
     ],
 )
 def test_what_is_no_target_is_refused(text, message):
@@ -152,8 +158,26 @@ def test_state_of_a2_in_every_type(dtype):
     assert found == 10_800_384 * BYTES[dtype] / 4 + 27_972
 
 
+def test_activations_are_those_of_a_clip_or_of_a_streams_step():
+    whole = cost(published("A0"), STREAM, dtype="fp16")
+    clip, frame = parse_target("activations=1@fp16"), parse_target("activations=1/frame@fp16")
+    assert clip.cost(published("A0"), STREAM, num_classes=600) == whole.peak_activation_bytes
+    assert frame.cost(published("A0"), STREAM, num_classes=600) == whole.step_peak_activation_bytes
+    assert (clip.of_streams, frame.of_streams, parse_target("state=1@fp16").of_streams) == (False, True, True)
+
+
 @pytest.mark.parametrize(
-    "text", ["macs=1/clip", "macs=1/frame", "macs=1/s", "paper_gflops=1/clip", "params=1", "state=1@fp16"]
+    "text",
+    [
+        "macs=1/clip",
+        "macs=1/frame",
+        "macs=1/s",
+        "paper_gflops=1/clip",
+        "params=1",
+        "state=1@fp16",
+        "activations=1/clip@fp16",
+        "activations=1/frame@fp32",
+    ],
 )
 @pytest.mark.parametrize("variant", [Variant(), STREAM], ids=["base", "stream"])
 @pytest.mark.parametrize(
@@ -168,7 +192,7 @@ def test_costs_of_a_population_equal_those_of_its_specs(text, variant, clip):
     np.testing.assert_allclose(found_N, one_by_one, rtol=1e-12)
 
 
-@pytest.mark.parametrize("text", ["macs=1/frame", "paper_gflops=1/s", "params=1", "state=1@bf16"])
+@pytest.mark.parametrize("text", ["macs=1/frame", "paper_gflops=1/s", "params=1", "state=1@bf16", "activations=1@fp16"])
 def test_bounds_are_reached_in_the_targets_unit(text):
     target = parse_target(text)
     costs_N = target.costs(TINY, STREAM, every_row(TINY), num_classes=9)

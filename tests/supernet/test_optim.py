@@ -9,7 +9,7 @@ from made_nets import TINY_SPEC
 from torch import nn
 
 from search_spaces.variant import Variant
-from supernet.optim import WeightAverage, cosine_with_warmup, weight_decay_groups
+from supernet.optim import RMSProp, WeightAverage, cosine_with_warmup, weight_decay_groups
 from supernet.video_net import VideoNet
 
 
@@ -124,3 +124,61 @@ def test_frozen_parameters_are_in_no_group():
     grouped = {id(parameter) for group in weight_decay_groups(net, weight_decay=0.1) for parameter in group["params"]}
     assert len(grouped) == len(list(net.parameters())) - 3
     assert not grouped & {id(parameter) for parameter in net.stem.parameters()}
+
+
+def test_rmsprop_by_hand():
+    """TensorFlow's: epsilon within the root, the mean square from 1, the rate within the momentum.
+
+    Gradients 2, -1, 4 at rates 0.5, 0.25, 0.25:
+    s = 0.9 + 0.1 * 4 = 1.3, then 1.27, then 2.743;
+    m = 0.5 * 2 / sqrt(2.3) = 0.659380, then 0.9 m - 0.25 / sqrt(2.27) = 0.427512,
+    then 0.9 m + 0.25 * 4 / sqrt(3.743) = 0.901641.
+    """
+    weight = nn.Parameter(torch.tensor([3.0]))
+    optimizer = RMSProp([weight], lr=0.5)
+    found = []
+    for rate, gradient in ((0.5, 2.0), (0.25, -1.0), (0.25, 4.0)):
+        optimizer.param_groups[0]["lr"] = rate
+        weight.grad = torch.tensor([gradient])
+        optimizer.step()
+        found.append(float(weight.detach()))
+    assert found == pytest.approx([3 - 0.659380, 3 - 0.659380 - 0.427512, 3 - 0.659380 - 0.427512 - 0.901641], abs=2e-6)
+    state = optimizer.state[weight]
+    assert (float(state["mean_square"]), float(state["momentum"])) == pytest.approx((2.743, 0.901641), abs=2e-6)
+
+
+def test_rmsprop_is_not_torchs():
+    ours, theirs = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    optimizers = (RMSProp([ours], lr=0.1), torch.optim.RMSprop([theirs], lr=0.1, alpha=0.9, momentum=0.9, eps=1.0))
+    for weight, optimizer in zip((ours, theirs), optimizers, strict=True):
+        weight.grad = torch.ones(1)
+        optimizer.step()
+    # 1 / sqrt(1 + 1) against 1 / (sqrt(0.1) + 1)
+    assert float(ours.detach()) == pytest.approx(1 - 0.1 / math.sqrt(2))
+    assert float(theirs.detach()) == pytest.approx(1 - 0.1 / (math.sqrt(0.1) + 1))
+
+
+def test_rmsprop_leaves_what_has_no_gradient():
+    moved, still = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = RMSProp([moved, still], lr=0.1)
+    for number in range(2):
+        moved.grad, still.grad = torch.ones(2), torch.ones(2) if number == 0 else None
+        optimizer.step()
+    before = still.detach().clone()
+    optimizer.step()
+    assert torch.equal(still, before)
+    assert set(optimizer.state) == {moved, still}
+
+
+def test_rmsprop_evaluates_a_closure_with_gradients():
+    weight = nn.Parameter(torch.tensor([2.0]))
+    optimizer = RMSProp([weight], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (weight**2).sum()
+        loss.backward()
+        return float(loss.detach())
+
+    assert optimizer.step(closure) == 4.0
+    assert float(weight.detach()) == pytest.approx(2 - 0.1 * 4 / math.sqrt(0.9 + 0.1 * 16 + 1))

@@ -187,3 +187,31 @@ def test_the_initial_weight_of_the_branches_is_the_published_zero_unless_given()
         for network in (supernet, net):
             scalars = [value.item() for name, value in network.state_dict().items() if name.endswith("rezero")]
             assert set(scalars) == {rezero or 0.0}
+
+
+def saved_bytes(supernet, spec, mixed):
+    """Bytes that the forward pass keeps for the backward pass, layer inputs of checkpoints aside."""
+    total = 0
+
+    def count(tensor):
+        nonlocal total
+        total += tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        supernet(torch.randn(2, 3, 8, 48, 48), spec, mixed)
+    return total
+
+
+def test_checkpointing_keeps_less_for_the_backward_pass():
+    """Of layers with seven kernels at once, hardly anything."""
+    spec = NANO.largest_widths()
+    everything = frozenset(layer_name(b, n) for b, block in enumerate(spec.blocks) for n in range(len(block.layers)))
+    kept = {}
+    for checkpointing in ("none", "mixed", "all"):
+        supernet = Supernet(NANO, Variant(), num_classes=3, checkpointing=checkpointing)
+        kept[checkpointing] = [saved_bytes(supernet, spec, mixed) for mixed in (frozenset(), everything)]
+    assert kept["mixed"][0] == kept["none"][0]
+    assert kept["all"][0] < 0.4 * kept["none"][0]
+    for checkpointing in ("mixed", "all"):
+        assert kept[checkpointing][1] < 0.15 * kept["none"][1]

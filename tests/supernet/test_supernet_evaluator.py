@@ -18,6 +18,7 @@ from search_spaces.errors import UsageError, WeightsError
 from search_spaces.spec import layer_name
 from search_spaces.variant import Variant
 from supernet.evaluator import OPTIMIZER, WEIGHTS, SupernetEvaluator, WeightConfig
+from supernet.extract import extract
 from supernet.inputs import network_input
 from supernet.optim import cosine_with_warmup
 from supernet.supernet import Supernet
@@ -38,11 +39,11 @@ class Bench:
     """An evaluator with everything a test wants to look at."""
 
     def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None, variant=BASE, device=CPU):
-        self.supernet = Supernet(SPACE, variant, num_classes=NUM_CLASSES)
+        self.supernet = Supernet(SPACE, variant, num_classes=NUM_CLASSES, checkpointing=config.checkpointing)
         randomise(self.supernet)
         self.supernet.to(device)
         self.train = Stream(size=config.batch_size, seed=1)
-        self.reward = Stream(size=config.reward_batch_size, seed=2)
+        self.reward = Stream(size=config.reward_clips, seed=2)
         self.compared = [batch_of(number, size=5 + number, seed=3) for number in range(2)]
         self.stopwatch = Stopwatch()
         self.evaluator = SupernetEvaluator(
@@ -60,9 +61,71 @@ class Bench:
         return {name: tensor.clone() for name, tensor in self.supernet.state_dict().items()}
 
 
+PAPER = dataclasses.replace(
+    CONFIG, quality="probability", optimizer="rmsprop", learning_rate=0.1, max_gradient_norm=None, checkpointing="mixed"
+)
+
+
+@pytest.mark.parametrize("config", [CONFIG, PAPER], ids=["ordinary", "paper"])
 @pytest.mark.parametrize("check", evaluator_contract.CHECKS, ids=lambda check: check.__name__)
-def test_the_supernet_keeps_the_contract(check):
-    check(lambda: Bench().evaluator, CANDIDATES)
+def test_the_supernet_keeps_the_contract(check, config):
+    check(lambda: Bench(config).evaluator, CANDIDATES)
+
+
+def test_rewards_are_measured_on_four_training_batches():
+    assert WeightConfig().reward_clips == 64
+    assert WeightConfig(batch_size=6, reward_multiple=3).reward_clips == 18
+    assert WeightConfig(batch_size=6, reward_batch_size=7).reward_clips == 7
+
+
+def test_quality_may_be_the_mean_probability_of_the_true_class():
+    bench = Bench(PAPER)
+    candidate, batch = CANDIDATES[0], batch_of(0, size=8, seed=2)
+    clips_BCTHW, labels_B = network_input(batch, CPU)
+    with torch.no_grad():
+        chances_BK = bench.supernet(clips_BCTHW, candidate.spec).softmax(dim=1)
+    wanted = sum(float(chance_K[label]) for chance_K, label in zip(chances_BK, labels_B, strict=True)) / 8
+    (measured,) = bench.evaluator.measure(0, [candidate])
+    assert (measured.quality, measured.num_clips) == (pytest.approx(wanted, rel=1e-5), 8)
+    assert 0.05 < wanted < 0.95
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+def test_only_what_was_run_decays(optimizer):
+    """By AdamW at a rate so small that only the decay, as large as the rate is small, can be seen."""
+    rate, decay = (1e-9, 0.3e9) if optimizer == "adamw" else (1e-3, 1e3)
+    config = dataclasses.replace(
+        CONFIG, optimizer=optimizer, learning_rate=rate, weight_decay=decay, warmup_fraction=0, max_gradient_norm=None
+    )
+    still = dataclasses.replace(config, weight_decay=0.0)
+    moved = []
+    for one in (config, still):
+        bench = Bench(one)
+        before = bench.state()
+        bench.evaluator.train(0, CANDIDATES[:1], [frozenset({"block2.layer1"})])
+        moved.append({name: tensor - before[name] for name, tensor in bench.state().items()})
+    run = {name for name in moved[0] if not torch.equal(moved[0][name], moved[1][name])}
+    extracted = extract(bench.supernet, CANDIDATES[0].spec).state_dict()
+    kernels = {name for name, tensor in extracted.items() if tensor.dim() > 1} - {"head.classifier.weight"}
+    kernels |= {f"blocks.0.0.depthwise.{kernel}.conv.weight" for kernel in SPACE.kernels}
+    assert run == kernels
+    name = "blocks.0.0.expand.weight"
+    inner, width = extracted[name].shape[:2]
+    weight, shrunk = before[name], moved[0][name]
+    assert not torch.equal(shrunk[:inner, :width], moved[1][name][:inner, :width])
+    assert torch.equal(shrunk[inner:], moved[1][name][inner:])
+    assert torch.equal(shrunk[:, width:], moved[1][name][:, width:])
+    if optimizer == "adamw":
+        torch.testing.assert_close(shrunk[:inner, :width], -0.3 * weight[:inner, :width], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("checkpointing", ["mixed", "all"])
+def test_checkpointing_changes_no_bit(checkpointing):
+    plain, lean = Bench(), Bench(dataclasses.replace(CONFIG, checkpointing=checkpointing))
+    mixed = [frozenset({"block2.layer1", "block3.layer1"})] * 3
+    for step in range(2):
+        assert plain.evaluator.train(step, CANDIDATES, mixed) == lean.evaluator.train(step, CANDIDATES, mixed)
+    assert dict(plain.evaluator.state()) == dict(lean.evaluator.state())
 
 
 def test_gradients_are_the_mean_over_the_candidates():
@@ -351,9 +414,13 @@ def test_mixed_layers_train_all_their_kernels():
     [
         (
             {"batch_size": 1},
-            "batch sizes must be at least 2, for batch norm .* but got batch_size=1, reward_batch_size=32",
+            "batch sizes must be at least 2, for batch norm .* but got batch_size=1, reward_multiple=4, ",
         ),
-        ({"reward_batch_size": 0}, "batch sizes must be at least 2, .* but got batch_size=16, reward_batch_size=0"),
+        ({"reward_batch_size": 0}, "batch sizes must be at least 2, .* reward_multiple=4, reward_batch_size=0"),
+        ({"reward_multiple": 0}, "batch sizes must be at least 2, .* reward_multiple=0, reward_batch_size=None"),
+        ({"quality": "loss"}, r"weights\.quality must be one of accuracy, probability, but got 'loss'"),
+        ({"optimizer": "sgd"}, r"weights\.optimizer must be one of adamw, rmsprop, but got 'sgd'"),
+        ({"checkpointing": "some"}, r"weights\.checkpointing must be one of none, mixed, all, but got 'some'"),
         ({"learning_rate": 0.0}, "learning_rate and max_gradient_norm must be positive .*learning_rate=0.0"),
         ({"learning_rate": math.nan}, "learning_rate and max_gradient_norm must be positive .*learning_rate=nan"),
         ({"max_gradient_norm": -1.0}, "learning_rate and max_gradient_norm must be positive .*max_gradient_norm=-1.0"),
