@@ -183,7 +183,9 @@ def _fill(
     supernet: Supernet, tensors: Mapping[str, Tensor], places: Iterator[tuple[str, str]], *, same_classes: bool
 ) -> Inherited:
     own = supernet.state_dict()
-    whole, partly, used = [], [], set()
+    whole: list[str] = []
+    partly: list[str] = []
+    used: set[str] = set()
     for target, source in places:
         if target not in own or (target.startswith("head.classifier.") and not same_classes):
             continue

@@ -94,7 +94,7 @@ class Objective:
             yield clips_BCTHW, logits_BK
             return
         state: State | None = None
-        for piece_BCTHW in clips_BCTHW.split(self.subclip_frames, dim=2):
+        for piece_BCTHW in torch.split(clips_BCTHW, self.subclip_frames, dim=2):
             with self.autocast():
                 logits_BK, state = self.supernet.step(
                     piece_BCTHW, candidate.spec, state, mixed, variant=candidate.variant
@@ -107,7 +107,8 @@ class Objective:
             return None
         with self.autocast():
             logits_BK = self.teacher.net(clips_BCTHW)
-        return (logits_BK.float() / self.teacher.config.temperature).log_softmax(dim=1)
+        taught_BK: Tensor = (logits_BK.float() / self.teacher.config.temperature).log_softmax(dim=1)
+        return taught_BK
 
     def _loss(self, logits_BK: Tensor, labels_B: Tensor, taught_BK: Tensor | None) -> Tensor:
         loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.label_smoothing)

@@ -117,7 +117,7 @@ def _searched(options: Options, folder: Path) -> list[Mapping[str, Any]]:
             out=folder / "run",
             variant=options.variant,
             proxy=options.proxy,
-            compare_clips=options.weights.reward_batch_size,
+            compare_clips=options.weights.reward_clips,
             search=replace(
                 options.search,
                 steps=steps,
