@@ -10,8 +10,10 @@ import torch
 
 from launch import console
 from launch.compute import Compute
+from search_spaces.space import Candidate
 from search_spaces.spec import ArchSpec, ClipGeometry
 from supernet.inputs import network_input
+from supernet.objective import Objective
 from supernet.supernet import Supernet
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
@@ -37,19 +39,27 @@ class Trial:
 
 def try_supernet(
     supernet: Supernet,
-    specs: list[ArchSpec],
+    candidates: list[Candidate],
     *,
     batch_size: int,
     reward_batch_size: int,
     clip_of: Callable[[ArchSpec], ClipGeometry],
+    subclip_frames: int | None,
     compute: Compute,
 ) -> Trial:
-    """Mean seconds per architecture over `specs`, each on clips of `clip_of`, after a step of the first to warm up."""
+    """Mean seconds per architecture, each on clips of `clip_of`, after a step of the first to warm up."""
     supernet.to(compute.device)
     times = []
-    for spec in specs:
-        train, reward = (_random_batch(size, clip_of(spec)) for size in (batch_size, reward_batch_size))
-        times.append(_step(supernet, spec, train, reward, compute))
+    objective = Objective(
+        supernet=supernet,
+        label_smoothing=0.0,
+        subclip_frames=subclip_frames,
+        teacher=None,
+        autocast=lambda: _autocast(compute),
+    )
+    for candidate in candidates:
+        train, reward = (_random_batch(size, clip_of(candidate.spec)) for size in (batch_size, reward_batch_size))
+        times.append(_supernet_step(objective, candidate, train, reward, compute))
     return _mean(times[1:], compute)
 
 
@@ -57,7 +67,7 @@ def try_net(net: VideoNet, *, batch_size: int, clip: ClipGeometry, compute: Comp
     """Mean seconds of three steps, after one to warm up."""
     batch = _random_batch(batch_size, clip)
     net.to(compute.device)
-    return _mean([_step(net, None, batch, batch, compute) for _ in range(4)][1:], compute)
+    return _mean([_step(net, batch, batch, compute) for _ in range(4)][1:], compute)
 
 
 def show_plan(
@@ -107,22 +117,34 @@ def _random_batch(size: int, clip: ClipGeometry) -> ClipBatch:
     )
 
 
-def _step(
-    net: VideoNet | Supernet, spec: ArchSpec | None, train: ClipBatch, reward: ClipBatch, compute: Compute
-) -> tuple[float, float]:
+def _step(net: VideoNet, train: ClipBatch, reward: ClipBatch, compute: Compute) -> tuple[float, float]:
     start = _now(compute)
-    torch.autograd.backward(_logits(net, spec, train, compute).float().logsumexp(dim=1).mean())
+    torch.autograd.backward(_logits(net, train, compute).float().logsumexp(dim=1).mean())
     middle = _now(compute)
     with torch.no_grad():
-        _logits(net, spec, reward, compute)
+        _logits(net, reward, compute)
     return middle - start, _now(compute) - middle
 
 
-def _logits(net: VideoNet | Supernet, spec: ArchSpec | None, batch: ClipBatch, compute: Compute) -> torch.Tensor:
+def _supernet_step(
+    objective: Objective, candidate: Candidate, train: ClipBatch, reward: ClipBatch, compute: Compute
+) -> tuple[float, float]:
+    start = _now(compute)
+    objective.backward(candidate, frozenset(), *network_input(train, compute.device), share=1.0)
+    middle = _now(compute)
+    objective.logits(candidate, network_input(reward, compute.device)[0])
+    return middle - start, _now(compute) - middle
+
+
+def _logits(net: VideoNet, batch: ClipBatch, compute: Compute) -> torch.Tensor:
     clips_BCTHW, _ = network_input(batch, compute.device)
-    with torch.autocast(compute.device.type, dtype=compute.amp_dtype, enabled=compute.amp_dtype is not None):
-        logits_BK: torch.Tensor = net(clips_BCTHW) if spec is None else net(clips_BCTHW, spec)
+    with _autocast(compute):
+        logits_BK: torch.Tensor = net(clips_BCTHW)
     return logits_BK
+
+
+def _autocast(compute: Compute) -> torch.autocast:
+    return torch.autocast(compute.device.type, dtype=compute.amp_dtype, enabled=compute.amp_dtype is not None)
 
 
 def _now(compute: Compute) -> float:

@@ -10,7 +10,7 @@ from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.options import to_yaml
 from launch.plan import show_plan, try_net
 from launch.report import write_report
-from launch.runs import held_new, variant_of
+from launch.runs import absolute_init, held_new, model_folder, variant_of
 from launch.specs import find_spec, find_variant
 from results.checkpoint import load_newest
 from results.run_dir import RunDir, create_run, open_run
@@ -19,7 +19,7 @@ from results.summary import summarise_retrain
 from results.telemetry import Telemetry
 from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
-from retrain.model_file import ModelCard, read_card
+from retrain.model_file import ModelCard, load_model, read_card
 from retrain.recipe import Recipe
 from search_spaces.cost import cost
 from search_spaces.errors import UsageError, WeightsError
@@ -48,7 +48,8 @@ class Options:
         data: Manifest; trains on its train split, measures on val.
         out: Run folder to make.
         variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
-        init: scratch, supernet:RUN for the shared weights of a search, or weights:FILE for a safetensors file.
+        init: scratch, supernet:RUN for the shared weights of a search, retrain:RUN for those of a retraining of the
+            same network, or weights:FILE for a safetensors file.
         recipe: Epochs, batch size, rates, clip lengths.
         clips: Reading of the videos.
         seed: Of everything that is drawn.
@@ -88,7 +89,7 @@ def run(options: Options) -> int:
 def retrain(options: Options) -> tuple[RunDir, ModelCard]:
     """Check everything, make the run folder, and train."""
     spec_file, manifest = _check(options)
-    kept = replace(resolved(options), data=options.data.resolve(), init=_absolute(options.init))
+    kept = replace(resolved(options), data=options.data.resolve(), init=absolute_init(options.init))
     folder = create_run(
         options.out,
         kind="retrain",
@@ -129,8 +130,8 @@ def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...],
         WeightsError: The weights are of another network or other classes.
     """
     source, _, name = init.partition(":")
-    if init != "scratch" and not (source in ("supernet", "weights") and name):
-        raise UsageError(f"init must be scratch, supernet:RUN or weights:FILE, but got {init!r}")
+    if init != "scratch" and not (source in ("supernet", "retrain", "weights") and name):
+        raise UsageError(f"init must be scratch, supernet:RUN, retrain:RUN or weights:FILE, but got {init!r}")
     net = VideoNet(
         spec_file.arch,
         spec_file.variant,
@@ -150,6 +151,8 @@ def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...],
     elif source == "supernet":
         shared = _net_of_supernet(open_run(Path(name), kind="search"), spec_file, class_names=class_names)
         load_exactly(net, shared.state_dict(), source=name)
+    elif source == "retrain":
+        load_exactly(net, load_model(model_folder(Path(name)))[0].state_dict(), source=name)
     return net
 
 
@@ -204,11 +207,6 @@ def _plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> int:
         journal_bytes=200 * recipe.epochs,
         as_json=options.json,
     )
-
-
-def _absolute(init: str) -> str:
-    source, _, name = init.partition(":")
-    return f"{source}:{Path(name).resolve()}" if name else init
 
 
 def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Telemetry, fresh: bool) -> Trainer:
@@ -287,13 +285,13 @@ def _net_of_supernet(run: RunDir, spec_file: SpecFile, *, class_names: tuple[str
             f"{searched[0]!r} on and the manifest {len(class_names)} from {class_names[0]!r} on",
             path=run.path,
         )
-    if variant != spec_file.variant or not space.contains(spec_file.arch):
+    if spec_file.variant not in space.variants(variant) or not space.contains(spec_file.arch):
         raise WeightsError(
             f"a spec must lie in the space of the search, {space.name}, in its variant, but it does not", path=run.path
         )
     supernet = Supernet(space, variant, num_classes=len(class_names))
     load_exactly(supernet, from_bytes(checkpoint.blobs[WEIGHTS]), source=str(run.checkpoints_path))
-    return extract(supernet, spec_file.arch)
+    return extract(supernet, spec_file.arch, spec_file.variant)
 
 
 def show_result(run: RunDir, card: ModelCard, *, as_json: bool) -> None:

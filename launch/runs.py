@@ -30,6 +30,12 @@ def options_of(run: RunDir, options: type[T]) -> T:
         raise RunFolderError(f"must hold a readable configuration, but {error}", path=run.config_path) from error
 
 
+def absolute_init(init: str) -> str:
+    """What weights start from, with an absolute path, as a run folder keeps it."""
+    source, _, name = init.partition(":")
+    return f"{source}:{Path(name).resolve()}" if name else init
+
+
 def variant_of(run: RunDir) -> Variant:
     """How the networks of a search are built, from the copy its folder keeps.
 

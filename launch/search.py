@@ -10,13 +10,14 @@ from launch import console
 from launch.clips import ClipConfig, Tally, hold_out, manifest_text, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
+from launch.initial import SCRATCH, Source, read_source, start_from, summary, teacher_of
 from launch.options import to_yaml
 from launch.presets import Preset, check_preset, paper
 from launch.report import write_report
-from launch.runs import held_new, variant_of
+from launch.runs import absolute_init, held_new, variant_of
 from launch.search_clips import SearchClips
 from launch.search_plan import show_search_plan
-from launch.specs import find_variant, with_clip_choices
+from launch.specs import find_variant, with_clip_choices, with_conv_choices
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
@@ -27,7 +28,7 @@ from results.records import ResultRecord, StartRecord, StepRecord
 from results.run_dir import RunDir, create_run
 from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
-from search_spaces.errors import UsageError
+from search_spaces.errors import UsageError, WeightsError
 from search_spaces.movinet import find_space
 from search_spaces.randomness import derive_seed
 from search_spaces.space_json import read_space, space_document
@@ -55,9 +56,12 @@ class Options:
         out: Run folder to make.
         clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5; every
             architecture is then trained and measured on clips of its own.
+        conv_choices: Makes the form of convolutions longer than one frame a decision of the space, as 3d:3d_2plus1d.
         variant: base, paper-stream, released-stream, or a JSON file.
         proxy: Clips of the search where they differ from the space's, such as frames=16,resolution=112; costs stay
             those of the space.
+        init: What the shared weights start from: scratch, weights:FILE for the model.safetensors of a network beside
+            its model.json (or their folder), retrain:RUN for that of a retraining, supernet:RUN for those of a search.
         held_out: Share of the training videos that rewards come from, in (0, 1).
         compare_clips: Held-out clips, at most, of the final comparison.
         search: Strategy, steps, reward, controller, warm-up, selection.
@@ -77,10 +81,12 @@ class Options:
     target: str
     out: Path
     clip_choices: str | None = None
+    conv_choices: str | None = None
     max: tuple[str, ...] = ()
     preset: str | None = None
     variant: str = "base"
     proxy: str | None = None
+    init: str = SCRATCH
     held_out: float = 0.3
     compare_clips: int = 512
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -110,7 +116,7 @@ def run(options: Options) -> int:
 def search(options: Options) -> tuple[RunDir, ResultRecord]:
     """Check everything, make the run folder, and search."""
     problem, manifest = _check(options)
-    kept = replace(resolved(options), data=options.data.resolve())
+    kept = replace(resolved(options), data=options.data.resolve(), init=absolute_init(options.init))
     folder = create_run(
         options.out,
         kind="search",
@@ -133,7 +139,9 @@ def execute(run: RunDir, options: Options) -> ResultRecord:
     telemetry, stopwatch = Telemetry(run.telemetry_path), Stopwatch()
     checkpoint = load_newest(run.checkpoints_path)
     telemetry.append("resume" if checkpoint else "start", environment=environment_of(compute.num_threads))
-    evaluator, start = _prepare(run, options, problem, compute, telemetry=telemetry, stopwatch=stopwatch)
+    evaluator, start = _prepare(
+        run, options, problem, compute, telemetry=telemetry, stopwatch=stopwatch, fresh=checkpoint is None
+    )
     progress = console.Progress("search", total=options.search.steps, done=checkpoint.number if checkpoint else 0)
     result = None
     for record in run_search(
@@ -224,7 +232,7 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
             f"held_out must be in (0, 1) and compare_clips at least 2, but got {options.held_out} and "
             f"{options.compare_clips}"
         )
-    space = with_clip_choices(find_space(options.space), options.clip_choices)
+    space = with_conv_choices(with_clip_choices(find_space(options.space), options.clip_choices), options.conv_choices)
     target, limits = parse_target(options.target), tuple(map(parse_target, options.max))
     variant = find_variant(options.variant)
     clip_geometry(options.proxy, space.clip)
@@ -241,6 +249,15 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
         num_classes=manifest.num_classes,
         seed=options.seed,
     )
+    if options.search.subclip_frames is not None and not variant.streams:
+        raise UsageError(
+            "search.subclip_frames must go with a variant that streams, such as paper-stream or released-stream, "
+            f"but got {options.variant}"
+        )
+    source = read_source(options.init)
+    teacher_of(source, options.search.distill, class_names=manifest.class_names)
+    if source is not None:
+        start_from(source, _supernet(options, problem), class_names=manifest.class_names)
     problem.check_feasible()
     random_baseline(problem, options.search.selection)
     STARTS[options.search.start](problem)
@@ -255,6 +272,7 @@ def _prepare(
     *,
     telemetry: Telemetry,
     stopwatch: Stopwatch,
+    fresh: bool,
 ) -> tuple[SupernetEvaluator, StartRecord]:
     manifest = load_manifest(run.manifest_path)
     items = videos_of(manifest, "train", path=options.data)
@@ -272,14 +290,19 @@ def _prepare(
         num_ahead=options.search.architectures_per_step,
         tally=tally,
     )
-    supernet = Supernet(
-        problem.space,
-        problem.variant,
-        num_classes=problem.num_classes,
-        seed=derive_seed(options.seed, "supernet"),
-        rezero=options.weights.rezero_init,
-        checkpointing=options.weights.checkpointing,
-    ).to(compute.device)
+    supernet = _supernet(options, problem)
+    distill = options.search.distill
+    source = read_source(options.init) if fresh or distill.weight else None
+    if source is not None and fresh:
+        found = start_from(source, supernet, class_names=manifest.class_names)
+        console.log(summary(source, found))
+        telemetry.append("init", **asdict(found))
+    elif source is not None:
+        _require_same(source, run)
+    teacher = teacher_of(source, distill, class_names=manifest.class_names)
+    supernet.to(compute.device)
+    if teacher is not None:
+        teacher.net.to(compute.device)
     evaluator = SupernetEvaluator(
         supernet,
         options.weights,
@@ -289,6 +312,8 @@ def _prepare(
         compare_batches=clips.compare,
         stopwatch=stopwatch,
         amp_dtype=compute.amp_dtype,
+        subclip_frames=options.search.subclip_frames,
+        teacher=teacher,
     )
     start = StartRecord(
         space=problem.space.name,
@@ -303,8 +328,29 @@ def _prepare(
         num_heldout_videos=len(held),
         limits=tuple(limit.text for limit in problem.limits),
         strategy=options.search.strategy,
+        init=SCRATCH if source is None else source.identity,
     )
     return evaluator, start
+
+
+def _supernet(options: Options, problem: Problem) -> Supernet:
+    return Supernet(
+        problem.space,
+        problem.variant,
+        num_classes=problem.num_classes,
+        seed=derive_seed(options.seed, "supernet"),
+        rezero=options.weights.rezero_init,
+        checkpointing=options.weights.checkpointing,
+    )
+
+
+def _require_same(source: Source, run: RunDir) -> None:
+    start = read_history(run.journal_path).start
+    if start is not None and start.init != source.identity:
+        raise WeightsError(
+            f"the network that a search learns from must stay as it was, {start.init}, but is now {source.identity}",
+            path=source.init.partition(":")[2],
+        )
 
 
 def _plan(options: Options, problem: Problem, manifest: Manifest) -> int:

@@ -29,14 +29,15 @@ def show_search_plan(
     """Time a few architectures on random clips, and print what weight steps, rewards and the comparison will take."""
     space, rng = problem.space, generator(problem.seed, "plan")
     supernet = Supernet(space, problem.variant, num_classes=problem.num_classes, checkpointing=weights.checkpointing)
-    specs = [space.decode(space.sample(rng), problem.variant).spec for _ in range(NUM_TRIALS)]
+    candidates = [space.decode(space.sample(rng), problem.variant) for _ in range(NUM_TRIALS)]
     largest_clip = max(space.clips, key=lambda clip: clip.num_frames * clip.resolution**2)
     trial = try_supernet(
         supernet,
-        [replace(space.largest_widths(), clip=largest_clip), *specs],
+        [replace(candidates[0], spec=replace(space.largest_widths(), clip=largest_clip)), *candidates],
         batch_size=weights.batch_size,
         reward_batch_size=weights.reward_clips,
         clip_of=clip_of,
+        subclip_frames=config.subclip_frames,
         compute=compute,
     )
     num_sampled = config.steps * config.architectures_per_step

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import console
-from launch.specs import find_variant, with_clip_choices
+from launch.specs import find_variant, with_clip_choices, with_conv_choices
 from search_spaces.cost import cost
 from search_spaces.errors import UsageError
 from search_spaces.movinet import find_space
@@ -23,6 +23,7 @@ class Options:
         out: Folder for the spec files.
         num: How many; also -n.
         clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5.
+        conv_choices: Makes the form of convolutions a decision of the space, as 3d:3d_2plus1d.
         variant: base, paper-stream, released-stream, or a JSON file.
         seed: Of the draws.
         json: Print one JSON document.
@@ -32,6 +33,7 @@ class Options:
     out: Path
     num: int = 1
     clip_choices: str | None = None
+    conv_choices: str | None = None
     variant: str = "base"
     seed: int = 0
     json: bool = False
@@ -44,16 +46,20 @@ def run(options: Options) -> int:
     """Write the spec files and list them."""
     if options.num < 1:
         raise UsageError(f"num must be at least 1, but got {options.num}")
-    space = with_clip_choices(find_space(options.name), options.clip_choices)
+    space = with_conv_choices(with_clip_choices(find_space(options.name), options.clip_choices), options.conv_choices)
     variant = find_variant(options.variant)
     rng = generator(options.seed, "space sample")
     provenance = Provenance(space=space.name, space_hash=space.hash, seed=options.seed, origin="random")
     documents = []
     for indices_D in space.sample_indices(rng, options.num):
         candidate = space.decode(space.genotype(indices_D), variant)
-        macs = cost(candidate.spec, variant).macs
+        macs = cost(candidate.spec, candidate.variant).macs
         spec_file = make_spec_file(
-            candidate.spec, variant, genotype=candidate.genotype, provenance=provenance, metrics={"macs": float(macs)}
+            candidate.spec,
+            candidate.variant,
+            genotype=candidate.genotype,
+            provenance=provenance,
+            metrics={"macs": float(macs)},
         )
         path = write_spec(spec_file, options.out)
         documents.append({"path": str(path), "fingerprint": spec_file.fingerprint, "macs": macs})

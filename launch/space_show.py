@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from launch import console
-from launch.specs import check_classes, find_variant, with_clip_choices
+from launch.specs import check_classes, find_variant, with_clip_choices, with_conv_choices
 from nas.problem import Problem
 from search_spaces.cost import cost
 from search_spaces.cost_table import Metric, cost_table
@@ -40,6 +40,7 @@ class Options:
         name: a0 to a5, phi:<number>, nano, or a JSON file.
         target: A cost, such as macs=10M/clip, to look up in the space.
         clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5.
+        conv_choices: Makes the form of convolutions a decision of the space, as 3d:3d_2plus1d.
         variant: base, paper-stream, released-stream, or a JSON file.
         classes: Outputs of the classifier.
         samples: Random architectures for medians and percentiles.
@@ -49,6 +50,7 @@ class Options:
     name: str
     target: str | None = None
     clip_choices: str | None = None
+    conv_choices: str | None = None
     variant: str = "base"
     classes: int = 600
     samples: int = 20_000
@@ -83,7 +85,7 @@ def describe(options: Options) -> Document:
 
 
 def _resolved(options: Options) -> tuple[SearchSpace, Variant, Problem | None]:
-    space = with_clip_choices(find_space(options.name), options.clip_choices)
+    space = with_conv_choices(with_clip_choices(find_space(options.name), options.clip_choices), options.conv_choices)
     variant = find_variant(options.variant)
     if options.target is None:
         return space, variant, None
@@ -147,8 +149,8 @@ def _published(options: Options, space: SearchSpace, variant: Variant, sampled_N
     spec = published(name)
     found = differences(space, spec)
     own = cost(spec, variant, num_classes=options.classes)
-    nearest = space.decode(nearest_genotype(space, spec), variant).spec
-    nearest_macs = cost(nearest, variant, num_classes=options.classes).macs
+    nearest = space.decode(nearest_genotype(space, spec), variant)
+    nearest_macs = cost(nearest.spec, nearest.variant, num_classes=options.classes).macs
     return {
         "name": name,
         "member": space.contains(spec),

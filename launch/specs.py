@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from pydantic import TypeAdapter
 
@@ -11,7 +12,7 @@ from search_spaces.clip_choices import ClipChoices
 from search_spaces.ensemble_json import EnsembleFile, make_ensemble_file, read_spec_or_ensemble
 from search_spaces.errors import SpecError, UsageError, shown
 from search_spaces.published import ENSEMBLES, NAMES, PREFIX, name_of, published, published_ensemble, released_stream
-from search_spaces.space import SearchSpace
+from search_spaces.space import SearchedConvolution, SearchSpace
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
 from search_spaces.typed_json import read_document, validate
@@ -117,6 +118,17 @@ def with_clip_choices(space: SearchSpace, text: str | None) -> SearchSpace:
     )
     clip = space.clip if space.clip in choices.clips() else choices.clips()[0]
     return replace(space, clip=clip, clip_choices=choices)
+
+
+def with_conv_choices(space: SearchSpace, text: str | None) -> SearchSpace:
+    """The space with the form of convolutions decided too: 3d:3d_2plus1d; None leaves it as it is.
+
+    Raises:
+        SpaceError: No choices for a form.
+    """
+    if text is None:
+        return space
+    return replace(space, conv_choices=cast("tuple[SearchedConvolution, ...]", tuple(text.split(":"))))
 
 
 def check_classes(classes: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nas import controller
+from nas.distill import DistillConfig
 from nas.evaluator import SearchEvaluator
 from nas.evolution import PopulationConfig
 from nas.problem import Problem
@@ -43,6 +44,7 @@ class SearchConfig:
         checkpoint_every: Steps between checkpoints.
         subclip_frames: Frames of the consecutive sub-clips that clips are trained and scored in, with stream buffers
             between them, to save memory (paper A.3); only for variants that stream. None for whole clips.
+        distill: Learning from the answers of the network that the weights start from.
     """
 
     strategy: StrategyName = "reinforce"
@@ -53,6 +55,7 @@ class SearchConfig:
     start: StartName = "uniform"
     checkpoint_every: int = 25
     subclip_frames: int | None = None
+    distill: DistillConfig = field(default_factory=DistillConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)

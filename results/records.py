@@ -103,6 +103,7 @@ class StartRecord:
         target: The target as written, such as `macs=6M/clip`; `target_cost` in its unit.
         decisions: Decision name to its choices, in order.
         num_train_videos: Videos the weights see; `num_heldout_videos` those that rewards come from.
+        init: What the shared weights started from: scratch, or a kind of source and the SHA-256 of its weights.
         limits: Costs never to be exceeded, as written, such as `state=2MiB@fp16`.
         strategy: Name of what chose the architectures.
     """
@@ -119,6 +120,7 @@ class StartRecord:
     num_heldout_videos: int
     limits: tuple[str, ...] = ()
     strategy: str = "reinforce"
+    init: str = "scratch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

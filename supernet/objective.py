@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from search_spaces.errors import UsageError
 from search_spaces.space import Candidate
 from supernet.state import State
 from supernet.supernet import Supernet
@@ -20,31 +19,21 @@ from supernet.video_net import VideoNet
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistillConfig:
-    """How far a network learns from the answers of a trained one (Hinton et al., 2015).
+class Teacher:
+    """A trained network of the same classes whose answers are learned from.
 
-    The loss is (1 - weight) CE + weight temperature^2 KL(softmax(teacher / temperature) || softmax(own / temperature)):
-    the square keeps the gradient's size whatever the temperature.
+    The loss is (1 - weight) CE + weight temperature^2 KL(softmax(teacher / temperature) || softmax(own / temperature))
+    (Hinton et al., 2015).
 
     Attributes:
-        weight: Of the teacher's answers, in [0, 1]; 0 leaves them out.
-        temperature: That both logits are divided by, above 0; higher ones show more of what a clip might have been.
+        net: In evaluation mode, on the device of the supernet.
+        weight: In [0, 1].
+        temperature: Above 0.
     """
 
-    weight: float = 0.0
-    temperature: float = 2.0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.weight <= 1 and self.temperature > 0):
-            raise UsageError(f"distill.weight must be in [0, 1] and distill.temperature above 0, but got {self}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Teacher:
-    """A trained network of the same classes, in evaluation mode, on the device of the supernet."""
-
     net: VideoNet
-    config: DistillConfig
+    weight: float
+    temperature: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,14 +96,14 @@ class Objective:
             return None
         with self.autocast():
             logits_BK = self.teacher.net(clips_BCTHW)
-        taught_BK: Tensor = (logits_BK.float() / self.teacher.config.temperature).log_softmax(dim=1)
+        taught_BK: Tensor = (logits_BK.float() / self.teacher.temperature).log_softmax(dim=1)
         return taught_BK
 
     def _loss(self, logits_BK: Tensor, labels_B: Tensor, taught_BK: Tensor | None) -> Tensor:
         loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.label_smoothing)
         if self.teacher is None or taught_BK is None:
             return loss
-        config = self.teacher.config
-        own_BK = (logits_BK / config.temperature).log_softmax(dim=1)
+        weight, temperature = self.teacher.weight, self.teacher.temperature
+        own_BK = (logits_BK / temperature).log_softmax(dim=1)
         distance = F.kl_div(own_BK, taught_BK, log_target=True, reduction="batchmean")
-        return (1 - config.weight) * loss + config.weight * config.temperature**2 * distance
+        return (1 - weight) * loss + weight * temperature**2 * distance

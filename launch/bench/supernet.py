@@ -127,8 +127,10 @@ def _steps(
     supernet: Supernet, candidate: Candidate, clips_BCTHW: Tensor, dtype: torch.dtype | None
 ) -> tuple[Callable[[], None], Callable[[], None]]:
     spec = candidate.spec
-    alone = extract(supernet, spec).to(clips_BCTHW.device).train()
-    shared_step = _step(supernet, lambda: supernet(clips_BCTHW, spec), clips_BCTHW.device, dtype)
+    alone = extract(supernet, spec, candidate.variant).to(clips_BCTHW.device).train()
+    shared_step = _step(
+        supernet, lambda: supernet(clips_BCTHW, spec, variant=candidate.variant), clips_BCTHW.device, dtype
+    )
     return shared_step, _step(alone, lambda: alone(clips_BCTHW), clips_BCTHW.device, dtype)
 
 
