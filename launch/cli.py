@@ -45,6 +45,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench model": ("launch.bench.model", "time of frames, clips and training steps, beside a plain PyTorch MoViNet"),
     "bench stream": ("launch.bench.stream", "how far streams are from their clips, and the memory of long ones"),
     "bench supernet": ("launch.bench.supernet", "a supernet step beside the training step of the sampled network"),
+    "bench subclips": ("launch.bench.subclips", "what a supernet step keeps, on whole clips and on sub-clips"),
     "bench search": ("launch.bench.search", "where a step of a search spends its time"),
     "bench decode": ("launch.bench.decode", "processor time per clip, beside FFmpeg's own decoder"),
     "bench memory": ("launch.bench.memory", "peak memory against the number of frames"),

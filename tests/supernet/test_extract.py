@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -120,3 +122,18 @@ def test_running_statistics_are_fresh_until_calibrated():
     with torch.no_grad():
         wanted_BK, found_BK = supernet(clips_BCTHW, spec), net.eval()(clips_BCTHW)
     assert float((found_BK - wanted_BK).abs().max() / wanted_BK.abs().max()) < 0.02
+
+
+@pytest.mark.parametrize("name", ["paper-stream", "released-stream"])
+def test_either_form_taken_out_equals_the_shared_one(name):
+    space = dataclasses.replace(NANO, conv_choices=("3d", "3d_2plus1d"))
+    supernet = made(space, STREAMS[name])
+    clips_BCTHW = noise(2, num_frames=4, height=24, width=24)
+    rows_ND = space.sample_indices(np.random.default_rng(2), 8)
+    forms = set()
+    for row_D in rows_ND:
+        candidate = space.decode(space.genotype(row_D), STREAMS[name])
+        net = extract(supernet, candidate.spec, candidate.variant).train()
+        assert torch.equal(supernet(clips_BCTHW, candidate.spec, variant=candidate.variant), net(clips_BCTHW))
+        forms.add(net.variant.conv)
+    assert forms == {"3d", "3d_2plus1d"}
