@@ -85,7 +85,7 @@ def read_source(init: str) -> Source | None:
         if not is_model_folder(folder):
             raise UsageError(
                 f"must be a folder with model.json, which says of which network the weights are, or {MODEL_WEIGHTS} in "
-                "one; movinas import makes such a folder of published weights",
+                "one; movinas import-weights makes such a folder of published ones",
                 path=path,
             )
     net, card = load_model(folder)
