@@ -45,7 +45,7 @@ class Options:
     """Search a space for a network at a cost target, on your own videos.
 
     Attributes:
-        space: a2, nano, or a JSON file.
+        space: a0 to a5, phi:<number>, nano, or a JSON file.
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
         target: Cost to land on, such as macs=12M/clip.
         out: Run folder to make.

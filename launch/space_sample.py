@@ -19,7 +19,7 @@ class Options:
     """Random architectures of a space, every decision uniform.
 
     Attributes:
-        name: a2, nano, or a JSON file.
+        name: a0 to a5, phi:<number>, nano, or a JSON file.
         out: Folder for the spec files.
         num: How many; also -n.
         variant: base, paper-stream, released-stream, or a JSON file.

@@ -24,7 +24,7 @@ class Options:
     """A search space: its decisions, its size, what its networks cost.
 
     Attributes:
-        name: a2, nano, or a JSON file.
+        name: a0 to a5, phi:<number>, nano, or a JSON file.
         target: A cost, such as macs=10M/clip, to look up in the space.
         variant: base, paper-stream, released-stream, or a JSON file.
         classes: Outputs of the classifier.
