@@ -55,9 +55,7 @@ class Outcome(Generic[ResultT]):
 class Executor(Protocol):
     """Computes units, some at a time."""
 
-    def run(
-        self, function: Callable[[TaskT], ResultT], units: Iterable[Unit[TaskT]]
-    ) -> Iterator[Outcome[ResultT]]:
+    def run(self, function: Callable[[TaskT], ResultT], units: Iterable[Unit[TaskT]]) -> Iterator[Outcome[ResultT]]:
         """One outcome of every unit, in the order they end; a failed unit stops no other one.
 
         A unit is taken from `units` only when there is room for it and every earlier outcome was taken, so that whoever

@@ -1,0 +1,21 @@
+"""Executors: this process, actors of Ray and trials of Tune keep one contract."""
+
+import executor_contract as contract
+import pytest
+import torch
+
+from launch.executors import InlineExecutor
+
+
+@pytest.fixture
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_one_thread")
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_inline_keeps_the_contract(check, tmp_path):
+    check(InlineExecutor(max_failures=contract.MAX_FAILURES), tmp_path)
