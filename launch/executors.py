@@ -73,12 +73,19 @@ class InlineExecutor:
     def run(self, function: Callable[[TaskT], ResultT], units: Iterable[Unit[TaskT]]) -> Iterator[Outcome[ResultT]]:
         """As the protocol says."""
         for unit in units:
-            for number in range(self.max_failures + 1):
-                outcome = attempt(function, unit.task)
-                if not (isinstance(outcome, Failure) and outcome.again):
-                    break
-                tell_retry(unit.name, outcome.error, number=number + 1, max_failures=self.max_failures)
-            yield Outcome(name=unit.name, outcome=outcome)
+            yield Outcome(name=unit.name, outcome=attempts(function, unit, max_failures=self.max_failures))
+
+
+def attempts(function: Callable[[TaskT], ResultT], unit: Unit[TaskT], *, max_failures: int) -> ResultT | Failure:
+    """The result of a unit in this process, or its last failure after `max_failures` tries more."""
+    outcome = attempt(function, unit.task)
+    for number in range(1, max_failures + 2):
+        if not (isinstance(outcome, Failure) and outcome.again):
+            break
+        tell_retry(unit.name, outcome.error, number=number, max_failures=max_failures)
+        if number <= max_failures:
+            outcome = attempt(function, unit.task)
+    return outcome
 
 
 def tell_retry(name: str, error: str, *, number: int, max_failures: int) -> None:

@@ -14,14 +14,16 @@ from typing import Any, TypeVar
 from ray import tune
 from ray.tune.search import Searcher
 
+from launch.executors import attempts
 from launch.ray_backend import Place, set_up_worker
-from nas.executor import Failure, Outcome, Unit, attempt
+from nas.executor import Failure, Outcome, Unit
 from search_spaces.errors import ClusterError
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 POLL_S = 1.0
+_NO_MORE: Any = Searcher.FINISHED  # a text, which Ray's annotations do not know of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class TuneExecutor:
         place: Of one trial.
         threads: Of torch in each trial.
         parallel: Trials at once.
-        max_failures: How often Tune tries a trial again.
+        max_failures: How often a trial is tried again, after errors in it and after losses of its worker each.
         storage: Folder of the experiments, absolute; every node must see it.
     """
 
@@ -70,14 +72,12 @@ class TuneExecutor:
                 experiment.join()
 
     def _experiment(self, function: Callable[[Any], Any], desk: "_Desk") -> None:
-        threads, num_gpus = self.threads, self.place.num_gpus
+        threads, num_gpus, max_failures = self.threads, self.place.num_gpus, self.max_failures
 
         def trial(config: dict[str, Any]) -> None:
             set_up_worker(threads, num_gpus)
-            outcome = attempt(function, config["unit"].task)
-            if isinstance(outcome, Failure) and outcome.again:
-                raise RuntimeError(outcome.error)  # for Tune to count and to try again
-            tune.report({"outcome": outcome})
+            outcome = attempts(function, config["unit"], max_failures=max_failures)
+            tune.report({"outcome": outcome})  # Tune itself tries again where a worker or node was lost
 
         resources = {"CPU": self.place.num_cpus, "GPU": self.place.num_gpus}
         try:
@@ -114,6 +114,12 @@ class _Desk:
         self.broken: Exception | None = None
         self.num_failures = 0
 
+    def __reduce__(self) -> tuple[type["_Desk"], tuple[()]]:
+        return _Desk, ()  # Tune writes its searcher to the disk, where nobody reads it
+
+    def __deepcopy__(self, memo: object) -> "_Desk":
+        return self
+
     def next_outcome(self, experiment: threading.Thread) -> Outcome[Any]:
         while True:
             try:
@@ -133,7 +139,7 @@ class _Feeder(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         if self._desk.closed.is_set():
-            return Searcher.FINISHED  # type: ignore[return-value] -- Ray documents it, and does not annotate it
+            return _NO_MORE
         try:
             unit = self._desk.todo.get_nowait()
         except queue.Empty:
@@ -145,7 +151,7 @@ class _Feeder(Searcher):
         name = self._names.pop(trial_id)
         if error or result is None:
             self._desk.num_failures += 1
-            failure = Failure(error="every try failed, or lost its node; Ray's logs tell more", again=True)
+            failure = Failure(error="its worker was lost in every try", again=True)
             self._desk.outcomes.put(Outcome(name=name, outcome=failure))
         else:
             self._desk.outcomes.put(Outcome(name=name, outcome=result["outcome"]))
