@@ -16,7 +16,7 @@ from launch.specs import find_variant
 from nas.executor import Unit
 from nas.loop import SearchConfig
 from results.records import MemberRecord
-from results.run_dir import RunDir, create_run, lock
+from results.run_dir import RunDir, create_run
 from search_spaces.errors import MovinasError, UsageError
 from search_spaces.movinet import find_space
 from search_spaces.space_json import space_document
@@ -113,7 +113,7 @@ def run(options: Options) -> int:
             **{f"spaces/{_slug(name)}.json": pretty(space_document(space)) for name, space in spaces.items()},
         },
     )
-    with lock(folder):
+    with sweeps.held_new(folder):
         execute(folder, options)
         return end(folder, as_json=options.json)
 

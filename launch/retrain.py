@@ -9,7 +9,7 @@ from launch.clips import ClipConfig, Tally, endless, manifest_text, once, short_
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_net
-from launch.report import write_report
+from launch.run_report import write_report
 from launch.runs import held_new, variant_of
 from launch.specs import find_spec, find_variant
 from results.checkpoint import load_newest

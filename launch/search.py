@@ -12,7 +12,7 @@ from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_supernet
-from launch.report import write_report
+from launch.run_report import write_report
 from launch.runs import held_new, variant_of
 from launch.specs import find_variant
 from nas.loop import SearchConfig, run_search

@@ -25,7 +25,7 @@ from nas.scaling_sweep import (
     trials_of,
 )
 from results.records import ScalingRecord
-from results.run_dir import RunDir, create_run, lock
+from results.run_dir import RunDir, create_run
 from retrain.recipe import Recipe
 from search_spaces.cost import cost
 from search_spaces.errors import UsageError
@@ -124,7 +124,7 @@ def run(options: Options) -> int:
             "manifest.jsonl": manifest_text(manifest),
         },
     )
-    with lock(folder):
+    with sweeps.held_new(folder):
         execute(folder, options)
         return end(folder, as_json=options.json)
 

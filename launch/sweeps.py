@@ -1,7 +1,8 @@
 """What all sweeps share: units that the journal lacks are computed, journaled one by one, and failures told."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -12,9 +13,9 @@ from nas.executor import Failure, Unit
 from results.files import remove_folder, replace_file
 from results.journal import Journal, read_journal
 from results.records import MemberRecord, ScalingRecord
-from results.run_dir import RunDir
+from results.run_dir import RunDir, lock
 from results.telemetry import Telemetry, read_telemetry
-from search_spaces.errors import RunFolderError, SweepError
+from search_spaces.errors import MovinasError, RunFolderError, SweepError
 
 TaskT = TypeVar("TaskT")
 RecordT = TypeVar("RecordT", ScalingRecord, MemberRecord)
@@ -50,6 +51,18 @@ def with_executor(options: OptionsT, overrides: Overrides) -> OptionsT:
     if given.get("executor") == "inline":
         given = {"parallel": 1, "gpus": 0.0, "ray_address": None, **given}
     return replace(options, **given)  # type: ignore[type-var]
+
+
+@contextlib.contextmanager
+def held_new(folder: RunDir) -> Iterator[None]:
+    """Hold a sweep just made; it goes again where bad input or a missing cluster ends it before its first member."""
+    with lock(folder):
+        try:
+            yield
+        except MovinasError:
+            if not folder.members_path.exists() and not folder.journal_path.stat().st_size:
+                shutil.rmtree(folder.path)
+            raise
 
 
 def done_records(folder: RunDir, kind: type[RecordT]) -> dict[str, RecordT]:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ray import tune
 from ray.tune.search import Searcher
@@ -23,7 +23,7 @@ TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 POLL_S = 1.0
-_NO_MORE: Any = Searcher.FINISHED  # a text, which Ray's annotations do not know of
+_NO_MORE = cast(dict[str, Any], Searcher.FINISHED)  # a text, which Ray's annotations do not know of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

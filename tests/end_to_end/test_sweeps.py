@@ -12,10 +12,17 @@ import pytest
 from program import SEARCH
 
 ROOT = Path(__file__).parents[2]
-SCALING = (
-    "--space=docs/spaces/scaling-demo.json --candidates=6 --architectures=2 --top=3 --recipe.epochs=1 "
-    "--recipe.batch_size=16 --recipe.calibration_batches=2 --recipe.train_frames=4 --recipe.test_frames=4"
-).split()
+SCALING = [
+    "--space=docs/spaces/scaling-demo.json",
+    "--candidates=6",
+    "--architectures=2",
+    "--top=3",
+    "--recipe.epochs=1",
+    "--recipe.batch_size=16",
+    "--recipe.calibration_batches=2",
+    "--recipe.train_frames=4",
+    "--recipe.test_frames=4",
+]
 TWO_WORKERS = ["--executor=ray", "--parallel=2"]
 TABLES = ("table.json", "table.csv")
 
@@ -118,7 +125,13 @@ def test_a_family_on_two_workers_lands_on_all_its_targets(motion_manifest, tmp_p
     family = tmp_path / "family"
     options = [option for option in SEARCH if not option.startswith("--search.steps")]
     targets = ["--spaces=[nano]", "--targets=[macs=12M/clip,macs=16M/clip,macs=24M/clip]", "--seeds=[0,1]"]
-    steps = ["--search.steps=400", "--search.warmup.op_fraction=0.05", "--search.checkpoint_every=100"]
+    steps = [
+        "--search.steps=600",
+        "--search.beta=-1",
+        "--search.warmup.op_fraction=0.05",
+        "--search.checkpoint_every=99",
+    ]
+    steps += ["--weights.reward_batch_size=16"]
     arguments = [f"--data={motion_manifest}", f"--out={family}", *targets, *options, *steps, *TWO_WORKERS]
     process = start("sweep", "targets", *arguments, "--json")
     out, err = process.communicate(timeout=290)

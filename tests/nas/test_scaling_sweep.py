@@ -28,7 +28,9 @@ from search_spaces.variant import Variant
 
 def record(coefficients, number, top1):
     name = ScalingTrial(coefficients=coefficients, number=number).name
-    return ScalingRecord(name=name, coefficients=coefficients, fingerprint="f", macs_per_frame=100.0 + number, top1=top1)
+    return ScalingRecord(
+        name=name, coefficients=coefficients, fingerprint="f", macs_per_frame=100.0 + number, top1=top1
+    )
 
 
 def test_random_candidates_are_different_meet_the_tolerance_and_follow_the_seed():
