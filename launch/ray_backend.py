@@ -39,6 +39,9 @@ QUIET_S = 30.0
 OBJECT_STORE_BYTES = 128 << 20
 """Of a cluster of one's own; tasks and results are small."""
 _MAX_ROOT = 24
+_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""The empty frame of settings that each side of HTTP/2, and so of gRPC, begins with (RFC 9113, 3.4)."""
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 _MUST_MATCH = ("movinas", "torch", "python")
 
 
@@ -290,6 +293,13 @@ def _own_cluster(stack: contextlib.ExitStack, place: Place, parallel: int) -> di
     }
 
 
+def _greeting(connection: socket.socket) -> bytes:
+    """What the other side says first to somebody who speaks HTTP/2, at most 9 bytes."""
+    connection.sendall(_HELLO)
+    with connection.makefile("rb") as stream:
+        return stream.read(len(_SETTINGS))
+
+
 def _answering(address: str) -> str:
     """The address, once something answers there; Ray itself would try for minutes.
 
@@ -306,8 +316,11 @@ def _answering(address: str) -> str:
             "run this on a machine of the cluster"
         )
     try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+        with socket.create_connection((host, int(port)), timeout=ANSWER_S) as connection:
+            greeting = _SETTINGS if os.environ.get("RAY_USE_TLS") == "1" else _greeting(connection)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ClusterError(f"a Ray cluster must answer at ray_address, but got {reason}", where=address) from error
+    if greeting[3:4] != _SETTINGS[3:4]:
+        raise ClusterError("a Ray cluster must answer at ray_address, but something else does", where=address)
     return address

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from launch import console
-from launch.executors import ExecutorName, ExecutorOptions, started
+from launch.executors import ExecutorName, ExecutorOptions, check_executor, started
 from nas.executor import Failure, Unit
 from results.files import remove_folder, replace_file
 from results.journal import Journal, read_journal
@@ -97,6 +97,7 @@ def carry_out(
         label: Of the line of progress.
         total: Units of the whole sweep.
     """
+    check_executor(options)  # a resumed sweep may have another one
     telemetry = Telemetry(folder.telemetry_path)
     progress = console.Progress(label, total=total, done=len(done))
     with (

@@ -1,5 +1,9 @@
 """Executors: this process, actors of Ray and trials of Tune keep one contract."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import executor_contract as contract
 import pytest
 import torch
@@ -19,3 +23,11 @@ def _one_thread():
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 def test_inline_keeps_the_contract(check, tmp_path):
     check(InlineExecutor(max_failures=contract.MAX_FAILURES), tmp_path)
+
+
+def test_a_search_of_one_process_imports_neither_ray_nor_optuna():
+    text = (
+        "import sys, launch.search, launch.resume, launch.inspect, launch.sweep_targets, launch.sweep_scaling;"
+        "assert not {'ray', 'optuna', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", text], cwd=Path(__file__).parents[2], check=True)
