@@ -36,6 +36,7 @@ class Options:
         seeds: Each target is searched for from each.
         data: Manifest, as of a search.
         out: Family folder to make.
+        clip_choices: Makes the clip decisions of the spaces, such as frames=25:50,resolution=172:224,rate_fps=5.
         variant: base, paper-stream, released-stream, or a JSON file.
         proxy: Clips of the searches where they differ from the space's, such as frames=16,resolution=112.
         held_out: Share of the training videos that rewards come from, in (0, 1).
@@ -61,6 +62,7 @@ class Options:
     out: Path
     spaces: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
+    clip_choices: str | None = None
     variant: str = "base"
     proxy: str | None = None
     held_out: float = 0.3

@@ -1,23 +1,24 @@
 """`movinas search`: find a network at a cost target; and what `resume` runs again."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from launch import console
-from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, videos_of
+from launch.clips import ClipConfig, Tally, hold_out, manifest_text, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_supernet
 from launch.run_report import write_report
 from launch.runs import held_new, variant_of
-from launch.specs import find_variant
+from launch.search_clips import SearchClips
+from launch.specs import find_variant, with_clip_choices
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
+from nas.start import STARTS
 from results.checkpoint import load_newest
 from results.records import ResultRecord, StartRecord, StepRecord
 from results.run_dir import RunDir, create_run
@@ -33,7 +34,6 @@ from search_spaces.strict_json import pretty
 from search_spaces.target import parse_target
 from supernet.evaluator import SupernetEvaluator, WeightConfig
 from supernet.supernet import Supernet
-from video.clips import ClipBatch, ClipReader, SampleKey, View, read_batches
 from video.manifest import Manifest, load_manifest
 
 NUM_TRIALS = 5
@@ -49,6 +49,8 @@ class Options:
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
         target: Cost to land on, such as macs=12M/clip.
         out: Run folder to make.
+        clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5; every
+            architecture is then trained and measured on clips of its own.
         variant: base, paper-stream, released-stream, or a JSON file.
         proxy: Clips of the search where they differ from the space's, such as frames=16,resolution=112; costs stay
             those of the space.
@@ -70,6 +72,7 @@ class Options:
     data: Path
     target: str
     out: Path
+    clip_choices: str | None = None
     variant: str = "base"
     proxy: str | None = None
     held_out: float = 0.3
@@ -192,15 +195,18 @@ def check(options: Options) -> tuple[Problem, Manifest]:
             f"held_out must be in (0, 1) and compare_clips at least 2, but got {options.held_out} and "
             f"{options.compare_clips}"
         )
-    space = find_space(options.space)
+    space = with_clip_choices(find_space(options.space), options.clip_choices)
     target, variant = parse_target(options.target), find_variant(options.variant)
     clip_geometry(options, space.clip)
+    if options.proxy and len(space.clips) > 1:
+        raise UsageError(f"a space that decides on its clip must have no proxy, but got {options.proxy!r}")
     manifest = load_manifest(options.data)
     items = videos_of(manifest, "train", path=options.data)
     hold_out(items, fraction=options.held_out, seed=options.seed)
     problem = Problem(space=space, variant=variant, target=target, num_classes=manifest.num_classes, seed=options.seed)
     problem.check_feasible()
     random_baseline(problem, options.search.selection)
+    STARTS[options.search.start](problem)
     return problem, manifest
 
 
@@ -216,10 +222,18 @@ def _prepare(
     manifest = load_manifest(run.manifest_path)
     items = videos_of(manifest, "train", path=options.data)
     kept, held = hold_out(items, fraction=options.held_out, seed=options.seed)
-    geometry = clip_geometry(options, problem.space.clip)
-    train_reader = options.clips.reader(kept, geometry, seed=options.seed, training=True)
-    held_reader = options.clips.reader(held, geometry, seed=options.seed, training=True)
     tally = Tally(options.clips, num_videos=len(items), telemetry=telemetry)
+    clips = SearchClips(
+        kept,
+        held,
+        config=options.clips,
+        weights=options.weights,
+        compare_clips=options.compare_clips,
+        seed=options.seed,
+        geometries={clip: clip_geometry(options, clip) for clip in problem.space.clips},
+        num_workers=compute.num_workers,
+        tally=tally,
+    )
     supernet = Supernet(
         problem.space,
         problem.variant,
@@ -231,24 +245,9 @@ def _prepare(
         supernet,
         options.weights,
         num_steps=options.search.steps,
-        train_batches=endless(
-            train_reader,
-            seed=options.seed,
-            purpose="train",
-            batch_size=options.weights.batch_size,
-            num_workers=compute.num_workers,
-            tally=tally,
-        ),
-        reward_batches=endless(
-            held_reader,
-            seed=options.seed,
-            purpose="reward",
-            batch_size=options.weights.reward_batch_size,
-            num_workers=compute.num_workers,
-            tally=tally,
-            centre=True,
-        ),
-        compare_batches=_compare_batches(held_reader, options, compute, tally),
+        train_batches=clips.train,
+        reward_batches=clips.reward,
+        compare_batches=clips.compare,
         stopwatch=stopwatch,
         amp_dtype=compute.amp_dtype,
     )
@@ -267,19 +266,6 @@ def _prepare(
     return evaluator, start
 
 
-def _compare_batches(
-    reader: ClipReader, options: Options, compute: Compute, tally: Tally
-) -> Callable[[], Iterator[ClipBatch]]:
-    """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor."""
-    order = np.argsort([derive_seed(options.seed, "compare", item.id) for item in reader.items], kind="stable")
-    chosen = order[: options.compare_clips]
-    num_batches = max(1, round(len(chosen) / options.weights.reward_batch_size))
-    batches = [
-        [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)
-    ]
-    return lambda: tally.counted(read_batches(reader, batches, num_workers=compute.num_workers))
-
-
 def plan(options: Options, problem: Problem) -> Plan:
     """What the search will take, from trial steps here."""
     compute = set_up(options)
@@ -287,12 +273,13 @@ def plan(options: Options, problem: Problem) -> Plan:
     rng = generator(options.seed, "plan")
     supernet = Supernet(space, problem.variant, num_classes=problem.num_classes)
     specs = [space.decode(space.sample(rng), problem.variant).spec for _ in range(NUM_TRIALS)]
+    largest_clip = max(space.clips, key=lambda clip: clip.num_frames * clip.resolution**2)
     trial = try_supernet(
         supernet,
-        [space.largest_widths(), *specs],
+        [replace(space.largest_widths(), clip=largest_clip), *specs],
         batch_size=weights.batch_size,
         reward_batch_size=weights.reward_batch_size,
-        clip=clip_geometry(options, space.clip),
+        clip_of=lambda spec: clip_geometry(options, spec.clip),
         compute=compute,
     )
     num_compared = 1 + config.selection.num_policy + config.selection.num_random

@@ -11,6 +11,7 @@ from nas.problem import Problem
 from nas.reinforce import ControllerConfig, Reinforce
 from nas.reward import REWARDS, RewardName
 from nas.select import SelectionConfig, candidates_to_compare, random_baseline, select
+from nas.start import STARTS, StartName
 from nas.warmup import WarmupConfig, warmup_probability, widen
 from results.checkpoint import Checkpoint, save_checkpoint
 from results.journal import Journal
@@ -34,6 +35,7 @@ class SearchConfig:
         steps: Steps of weights and policy.
         architectures_per_step: Sampled, trained and measured in each step.
         reward: Formula of the reward (`nas/reward.py`); `beta` its negative weight of cost.
+        start: Policy of the first step (`nas/start.py`): uniform, or at-target for one whose mean cost is the target.
         checkpoint_every: Steps between checkpoints.
     """
 
@@ -41,6 +43,7 @@ class SearchConfig:
     architectures_per_step: int = 2
     reward: RewardName = "absolute"
     beta: float = -0.3
+    start: StartName = "uniform"
     checkpoint_every: int = 25
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
@@ -54,6 +57,8 @@ class SearchConfig:
             )
         if self.reward not in REWARDS:
             raise UsageError(f"reward must be one of {', '.join(REWARDS)}, but got {self.reward!r}")
+        if self.start not in STARTS:
+            raise UsageError(f"start must be one of {', '.join(STARTS)}, but got {self.start!r}")
         if not self.beta < 0:
             raise UsageError(f"beta must be negative, but got {self.beta}")
         if max(self.warmup.op_fraction, self.warmup.filter_fraction) > self.controller.delay_fraction:
@@ -86,11 +91,14 @@ def run_search(
         stopwatch: Shared with the evaluator, which books its own phases.
 
     Raises:
-        InfeasibleTargetError: Before anything is trained, where no random architecture to compare with is found.
+        InfeasibleTargetError: Before anything is trained, where no random architecture to compare with is found, or
+            no start at the target.
     """
     if checkpoint is None:
         random_baseline(problem, config.selection)
-    policy = Reinforce(problem.space, config.controller, num_steps=config.steps)
+    policy = Reinforce(
+        problem.space, config.controller, num_steps=config.steps, logits_DC=STARTS[config.start](problem)
+    )
     telemetry = Telemetry(run.telemetry_path)
     first_step = 0
     if checkpoint is not None:

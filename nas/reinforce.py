@@ -59,11 +59,14 @@ class Reinforce:
         space: Whose decisions it makes.
         config: Its constants.
         num_steps: Steps of the whole search.
+        logits_DC: Where the policy starts (`nas/start.py`), (D, C); None for uniform.
     """
 
-    def __init__(self, space: SearchSpace, config: ControllerConfig, *, num_steps: int) -> None:
+    def __init__(
+        self, space: SearchSpace, config: ControllerConfig, *, num_steps: int, logits_DC: Floats | None = None
+    ) -> None:
         self._space, self._config, self._num_steps = space, config, num_steps
-        self.logits_DC = controller.initial_logits(space)
+        self.logits_DC = controller.initial_logits(space) if logits_DC is None else logits_DC.copy()
         self._second_moment_DC = np.zeros_like(self.logits_DC)
         self._num_updates = 0
         self._baseline_sum = 0.0

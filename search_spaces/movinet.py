@@ -70,6 +70,13 @@ def space_at(phi: float) -> SearchSpace:
     return scaled_space(A2, PUBLISHED_COEFFICIENTS, phi=phi, name=f"{PHI_PREFIX}{phi:g}")
 
 
+def phi_of(name: str) -> float | None:
+    """The phi of a space that `find_space` finds by this name; None for one that is not scaled from the base space."""
+    if name.startswith(PHI_PREFIX):
+        return _phi(name.removeprefix(PHI_PREFIX))
+    return PHIS.get(name)
+
+
 def find_space(name: str) -> SearchSpace:
     """The space of a name, of `phi:` and a number, or of a JSON file.
 

@@ -54,6 +54,7 @@ class Coefficients:
                     f"a coefficient must be in [{MIN_COEFFICIENT:g}, {MAX_COEFFICIENT:g}], but got {value}",
                     where=field.name,
                 )
+            object.__setattr__(self, field.name, float(value))  # 1 and 1.0 are equal and must be written alike
 
     @property
     def growth(self) -> float:

@@ -3,6 +3,7 @@
 Metric, number and unit are all part of a target, for the same number under another convention is off by two.
 """
 
+import operator
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from search_spaces.cost import BYTES, DataType, cost
 from search_spaces.cost_table import CostTable, Metric, cost_table
 from search_spaces.errors import TargetError
+from search_spaces.mean_cost import Floats, mean_cost
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.variant import Variant
@@ -85,17 +87,29 @@ class Target:
         num_classes: int,
         clip: ClipGeometry | None = None,
     ) -> NDArray[np.float64]:
-        """Costs of genotypes of a space in this target's unit, (N,)."""
+        """Costs of genotypes of a space in this target's unit, (N,), each for its own clip where that is decided."""
         table = self._table(space, variant, num_classes=num_classes, clip=clip)
-        return table.costs(indices_ND).astype(np.float64) * self._unit(clip or space.clip)
+        costs_N = table.costs(indices_ND).astype(np.float64)
+        if len(table.clips) == 1:
+            return costs_N * self._unit(table.clips[0])
+        units = np.array([self._unit(each) for each in table.clips])
+        return np.asarray(costs_N * units[space.clip_numbers(indices_ND)])
 
     def bounds(
         self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None
     ) -> tuple[float, float]:
         """Least and greatest cost in a space, in this target's unit."""
-        low, high = self._table(space, variant, num_classes=num_classes, clip=clip).bounds()
-        unit = self._unit(clip or space.clip)
-        return low * unit, high * unit
+        table = self._table(space, variant, num_classes=num_classes, clip=clip)
+        units = [self._unit(each) for each in table.clips]
+        lows, highs = zip(*table.bounds_by_clip(), strict=True)
+        return min(map(operator.mul, lows, units)), max(map(operator.mul, highs, units))
+
+    def mean(
+        self, space: SearchSpace, variant: Variant, chance_DC: Floats, *, num_classes: int
+    ) -> tuple[float, Floats]:
+        """Mean cost of a policy's architectures in this target's unit, and its gradient; see `mean_cost`."""
+        table = self._table(space, variant, num_classes=num_classes, clip=None)
+        return mean_cost(space, table, chance_DC, [self._unit(each) for each in table.clips])
 
     @property
     def _dtype(self) -> DataType:

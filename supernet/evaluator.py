@@ -11,6 +11,7 @@ from results.records import Measurement
 from results.stopwatch import Stopwatch
 from search_spaces.errors import UsageError
 from search_spaces.space import Candidate
+from search_spaces.spec import ClipGeometry
 from supernet.inputs import network_input
 from supernet.optim import cosine_with_warmup, weight_decay_groups
 from supernet.supernet import Supernet
@@ -20,8 +21,8 @@ from video.clips import ClipBatch
 WEIGHTS = "supernet.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 
-Batches = Callable[[int], Iterator[ClipBatch]]
-"""Batches from a position of an endless stream on; the position counts batches."""
+Batches = Callable[[int, ClipGeometry], Iterator[ClipBatch]]
+"""Batches from a position of an endless stream on, which counts batches, for networks meant for such clips."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,8 @@ class SupernetEvaluator:
         num_steps: Steps of the whole search.
         train_batches: Stream of training batches, one per architecture and step, in order.
         reward_batches: Stream of held-out batches, likewise.
-        compare_batches: The held-out clips of the final comparison, the same at every call.
+        compare_batches: The held-out clips of the final comparison, for the clip that networks are meant for; the same
+            at every call.
         stopwatch: Books the phase `data` while waiting for clips.
         amp_dtype: Type of autocast, None for none.
     """
@@ -84,7 +86,7 @@ class SupernetEvaluator:
         num_steps: int,
         train_batches: Batches,
         reward_batches: Batches,
-        compare_batches: Callable[[], Iterator[ClipBatch]],
+        compare_batches: Callable[[ClipGeometry], Iterator[ClipBatch]],
         stopwatch: Stopwatch,
         amp_dtype: torch.dtype | None = None,
     ) -> None:
@@ -107,7 +109,7 @@ class SupernetEvaluator:
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
         for number, (candidate, mixed) in enumerate(zip(candidates, warmup, strict=True)):
-            batch = self._train_stream.take(step * len(candidates) + number)
+            batch = self._train_stream.take(step * len(candidates) + number, candidate.spec.clip)
             clips_BCTHW, labels_B = network_input(batch, self._device)
             with self._autocast():
                 logits_BK = self._supernet(clips_BCTHW, candidate.spec, mixed)
@@ -136,19 +138,27 @@ class SupernetEvaluator:
         """Top-1 accuracy of each candidate on a held-out batch of its own."""
         counts = []
         for number, candidate in enumerate(candidates):
-            batch = self._reward_stream.take(step * len(candidates) + number)
+            batch = self._reward_stream.take(step * len(candidates) + number, candidate.spec.clip)
             counts.append((self._num_correct(candidate, batch), len(batch.indices)))
         return [Measurement(quality=int(correct) / num_clips, num_clips=num_clips) for correct, num_clips in counts]
 
     @torch.no_grad()
     def compare(self, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
-        """Top-1 accuracy of each candidate over the same held-out clips, which are read once for all of them."""
-        num_correct, num_clips = [0] * len(candidates), 0
-        for batch in self._waited_for(self._compare_batches()):
-            for number, candidate in enumerate(candidates):
-                num_correct[number] += int(self._num_correct(candidate, batch))
-            num_clips += len(batch.indices)
-        return [Measurement(quality=correct / num_clips, num_clips=num_clips) for correct in num_correct]
+        """Top-1 accuracy of each candidate over the same held-out clips.
+
+        They are read once for all candidates that are meant for clips of the same geometry.
+        """
+        num_correct, num_clips = [0] * len(candidates), [0] * len(candidates)
+        for clip in dict.fromkeys(candidate.spec.clip for candidate in candidates):
+            numbers = [number for number, candidate in enumerate(candidates) if candidate.spec.clip == clip]
+            for batch in self._waited_for(self._compare_batches(clip)):
+                for number in numbers:
+                    num_correct[number] += int(self._num_correct(candidates[number], batch))
+                    num_clips[number] += len(batch.indices)
+        return [
+            Measurement(quality=correct / num, num_clips=num)
+            for correct, num in zip(num_correct, num_clips, strict=True)
+        ]
 
     def state(self) -> Mapping[str, bytes]:
         """Weights and the optimizer's moments."""
@@ -182,16 +192,16 @@ class SupernetEvaluator:
 
 
 class _Stream:
-    """Batches in order, opened anew where the order is broken, as after a resume."""
+    """Batches in order, opened anew where the order is broken, as after a resume, and for clips of another geometry."""
 
     def __init__(self, batches: Batches, stopwatch: Stopwatch) -> None:
         self._batches, self._stopwatch = batches, stopwatch
         self._iterator: Iterator[ClipBatch] | None = None
-        self._next = -1
+        self._next: tuple[int, ClipGeometry] | None = None
 
-    def take(self, position: int) -> ClipBatch:
+    def take(self, position: int, clip: ClipGeometry) -> ClipBatch:
         with self._stopwatch.phase("data"):
-            if self._iterator is None or position != self._next:
-                self._iterator = self._batches(position)
-            self._next = position + 1
+            if self._iterator is None or self._next != (position, clip):
+                self._iterator = self._batches(position, clip)
+            self._next = position + 1, clip
             return next(self._iterator)

@@ -25,6 +25,14 @@ def test_inline_keeps_the_contract(check, tmp_path):
     check(InlineExecutor(max_failures=contract.MAX_FAILURES), tmp_path)
 
 
+def test_every_failure_is_logged_and_the_last_one_as_such(tmp_path, caplog):
+    contract.outcomes(InlineExecutor(max_failures=1), [contract.unit(tmp_path, "broken", "break", 99)])
+    assert [record.getMessage().partition("; ")[2] for record in caplog.records] == [
+        "try 2 of 2 follows",
+        "it is not tried again",
+    ]
+
+
 def test_a_search_of_one_process_imports_neither_ray_nor_optuna():
     text = (
         "import sys, launch.search, launch.resume, launch.inspect, launch.sweep_targets, launch.sweep_scaling;"

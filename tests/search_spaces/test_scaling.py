@@ -34,6 +34,13 @@ def test_the_published_coefficients_miss_their_constraint_and_are_taken():
     assert PUBLISHED_COEFFICIENTS.growth == pytest.approx(3.16, abs=0.005)
 
 
+def test_coefficients_are_floats_that_may_leave_a_dimension_as_it_is():
+    found = Coefficients(depth=1, width=2, resolution=1, frame_rate=1)
+    assert repr(found) == "Coefficients(depth=1.0, width=2.0, resolution=1.0, frame_rate=1.0)"
+    assert found.growth == 4
+    assert scaled_space(A2, found, phi=1, name="wide").clip == A2.clip
+
+
 @pytest.mark.parametrize(("tolerance", "number"), [(0.02, 180), (0.05, 415), (0.10, 880)])
 def test_candidates_are_as_many_as_counted(tolerance, number):
     found = candidates(tolerance)  # movinet.md 0, fact 11

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_spaces import TINY, every_row
+from made_spaces import TINY, TINY_CLIPS, every_row
 
 from search_spaces.cost import BYTES
 from search_spaces.errors import TargetError
@@ -177,3 +177,19 @@ def test_bounds_are_reached_in_the_targets_unit(text):
     assert target.bounds(TINY, STREAM, num_classes=9, clip=slow)[0] == pytest.approx(
         costs_N.min() / (4 if target.per == "second" else 1)
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["macs=1/clip", "macs=1/frame", "macs=1/s", "paper_gflops=1/s", "params=1", "state=1@bf16"]
+)
+def test_where_the_clip_is_decided_each_network_costs_what_it_does_at_its_own(text):
+    target = parse_target(text)
+    rows_ND = every_row(TINY_CLIPS)
+    specs = [TINY_CLIPS.decode(TINY_CLIPS.genotype(row_D), STREAM).spec for row_D in rows_ND]
+    assert len({spec.clip for spec in specs}) == 8
+    one_by_one = [target.cost(spec, STREAM, num_classes=9) for spec in specs]
+    np.testing.assert_allclose(target.costs(TINY_CLIPS, STREAM, rows_ND, num_classes=9), one_by_one, rtol=1e-12)
+    assert target.bounds(TINY_CLIPS, STREAM, num_classes=9) == pytest.approx((min(one_by_one), max(one_by_one)))
+    fixed = target.costs(TINY_CLIPS, STREAM, rows_ND, num_classes=9, clip=TINY.clip)
+    assert fixed[0] == pytest.approx(target.cost(specs[0], STREAM, num_classes=9, clip=TINY.clip))
+    assert len(set(fixed)) <= len(rows_ND) / 8

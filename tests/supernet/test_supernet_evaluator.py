@@ -48,7 +48,7 @@ class Bench:
             num_steps=num_steps,
             train_batches=self.train,
             reward_batches=self.reward,
-            compare_batches=lambda: iter(self.compared),
+            compare_batches=lambda _clip: iter(self.compared),
             stopwatch=self.stopwatch,
             amp_dtype=amp_dtype,
         )
@@ -223,7 +223,7 @@ def test_weights_of_another_space_are_refused():
         num_steps=1,
         train_batches=bench.train,
         reward_batches=bench.reward,
-        compare_batches=lambda: iter(()),
+        compare_batches=lambda _clip: iter(()),
         stopwatch=Stopwatch(),
     ).state()
     with pytest.raises(
@@ -284,3 +284,53 @@ def test_mixed_layers_train_all_their_kernels():
 def test_a_configuration_that_cannot_train_is_refused(change, message):
     with pytest.raises(UsageError, match=message):
         WeightConfig(**change)
+
+
+def test_each_candidate_sees_clips_of_the_geometry_it_is_meant_for():
+    clips = [dataclasses.replace(TINY.clip, num_frames=num_frames) for num_frames in (2, 4, 2)]
+    candidates = [
+        dataclasses.replace(candidate, spec=dataclasses.replace(candidate.spec, clip=clip))
+        for candidate, clip in zip(CANDIDATES, clips, strict=True)
+    ]
+    bench = Bench()
+    bench.evaluator.train(0, candidates, NO_WARMUP)
+    bench.evaluator.measure(1, candidates)
+    assert list(zip(bench.train.opened, bench.train.clips, strict=True)) == list(zip((0, 1, 2), clips, strict=True))
+    assert list(zip(bench.reward.opened, bench.reward.clips, strict=True)) == list(zip((3, 4, 5), clips, strict=True))
+    bench.evaluator.measure(2, [candidates[2]] * 3)  # follows on, at the same geometry
+    assert bench.reward.opened == [3, 4, 5]
+    bench.evaluator.measure(3, [candidates[0]] * 3)
+    assert bench.reward.opened == [3, 4, 5]
+
+
+def test_the_comparison_reads_once_for_each_geometry():
+    clips = [dataclasses.replace(TINY.clip, num_frames=num_frames) for num_frames in (2, 4, 2)]
+    candidates = [
+        dataclasses.replace(candidate, spec=dataclasses.replace(candidate.spec, clip=clip))
+        for candidate, clip in zip(CANDIDATES, clips, strict=True)
+    ]
+    supernet, asked = Bench().supernet, []
+
+    def compared(clip):
+        asked.append(clip)
+        return iter([batch_of(9, size=5 + clip.num_frames, num_frames=clip.num_frames)])
+
+    evaluator = SupernetEvaluator(
+        supernet,
+        CONFIG,
+        num_steps=1,
+        train_batches=Stream(size=6),
+        reward_batches=Stream(size=8),
+        compare_batches=compared,
+        stopwatch=Stopwatch(),
+    )
+    found = evaluator.compare(candidates)
+    assert asked == clips[:2]
+    for measurement, candidate in zip(found, candidates, strict=True):
+        num_frames = candidate.spec.clip.num_frames
+        batch = batch_of(9, size=5 + num_frames, num_frames=num_frames)
+        clips_BCTHW, labels_B = network_input(batch, CPU)
+        with torch.no_grad():
+            correct = (supernet(clips_BCTHW, candidate.spec).argmax(dim=1) == labels_B).float().mean()
+        assert measurement.num_clips == 5 + num_frames
+        assert measurement.quality == pytest.approx(float(correct))
