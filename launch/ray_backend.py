@@ -279,6 +279,7 @@ def _check_gpus(place: Place, parallel: int) -> None:
 
 def _own_cluster(stack: contextlib.ExitStack, place: Place, parallel: int) -> dict[str, Any]:
     """Settings of a cluster that nobody else finds; its folder goes with `stack`."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of it
     root = tempfile.gettempdir()
     # the path of a socket within has at most 107 bytes, of which Ray takes 65
     folder = tempfile.mkdtemp(prefix="movinas-", dir=root if len(root) <= _MAX_ROOT else "/tmp")
@@ -290,6 +291,7 @@ def _own_cluster(stack: contextlib.ExitStack, place: Place, parallel: int) -> di
         "num_gpus": math.ceil(place.num_gpus * parallel),
         "object_store_memory": OBJECT_STORE_BYTES,
         "_temp_dir": folder,
+        "_system_config": {"worker_niceness": 0},  # by default 15: whatever else runs would stop the sweep
     }
 
 

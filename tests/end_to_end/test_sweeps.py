@@ -121,6 +121,24 @@ def test_a_sweep_ends_whole_though_a_node_dies(undisturbed, motion_manifest, tmp
 
 
 @pytest.mark.slow
+def test_optuna_chooses_on_tune_and_a_resumed_sweep_goes_on_with_what_was_begun(motion_manifest, tmp_path):
+    sweep = tmp_path / "sweep"
+    options = [*SCALING, "--sampler=tpe", "--executor=tune", "--parallel=2"]
+    process = start("sweep", "scaling", f"--data={motion_manifest}", f"--out={sweep}", *options)
+    wait_for_records(process, sweep, 3)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    begun = {path.name.rpartition("-")[0] for path in (sweep / "members").iterdir()}
+    finish(start("resume", sweep, "--executor=inline"))
+    document = json.loads((sweep / "table.json").read_text())
+    assert num_records(sweep) == 12
+    assert len(document["candidates"]) == 6
+    assert begun <= {path.name.rpartition("-")[0] for path in (sweep / "members").iterdir()}
+    assert not document["missing"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_family_on_two_workers_lands_on_all_its_targets(motion_manifest, tmp_path):
     family = tmp_path / "family"
     options = [option for option in SEARCH if not option.startswith("--search.steps")]
@@ -134,7 +152,7 @@ def test_a_family_on_two_workers_lands_on_all_its_targets(motion_manifest, tmp_p
     steps += ["--weights.reward_batch_size=16"]
     arguments = [f"--data={motion_manifest}", f"--out={family}", *targets, *options, *steps, *TWO_WORKERS]
     process = start("sweep", "targets", *arguments, "--json")
-    out, err = process.communicate(timeout=290)
+    out, err = process.communicate(timeout=1100)
     assert process.returncode == 0, err
     document = json.loads(out)
     assert len(document["members"]) == 6

@@ -1,5 +1,6 @@
 """The pool of Ray actors: the contract of executors, and workers that die."""
 
+import os
 import re
 import socket
 import threading
@@ -9,7 +10,7 @@ import executor_contract as contract
 import pytest
 
 from launch.ray_backend import Place, RayPool, _answering, connected
-from nas.executor import Failure
+from nas.executor import Failure, Unit
 from search_spaces.errors import ClusterError, UsageError
 
 
@@ -61,6 +62,15 @@ def test_a_worker_that_does_not_see_the_folder_ends_the_sweep(pool, tmp_path):
     with pytest.raises(ClusterError, match="must be storage that every node sees, but this one does not"):
         list(elsewhere.run(contract.work, [contract.unit(tmp_path, "unit")]))
     assert not list(tmp_path.iterdir())
+
+
+def niceness(_task):
+    return os.nice(0)
+
+
+def test_workers_of_a_cluster_of_ones_own_have_ordinary_priority(pool):
+    (outcome,) = pool.run(niceness, [Unit(name="unit", task=None)])
+    assert outcome.outcome == os.nice(0)
 
 
 def test_addresses_that_are_none():
