@@ -46,6 +46,11 @@ def work(task: Task) -> float:
     return float((weights @ weights).sin().sum())
 
 
+def priority(increment: int) -> int:
+    """Of the process of a worker, as `nice` counts."""
+    return os.nice(increment)
+
+
 def unit(folder: Path, name: str, behaviour: str = "", failures: int = 0) -> Unit[Task]:
     return Unit(name=name, task=Task(folder=folder, name=name, behaviour=behaviour, failures=failures))
 

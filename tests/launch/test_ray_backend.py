@@ -64,12 +64,8 @@ def test_a_worker_that_does_not_see_the_folder_ends_the_sweep(pool, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def niceness(_task):
-    return os.nice(0)
-
-
 def test_workers_of_a_cluster_of_ones_own_have_ordinary_priority(pool):
-    (outcome,) = pool.run(niceness, [Unit(name="unit", task=None)])
+    (outcome,) = pool.run(contract.priority, [Unit(name="unit", task=0)])
     assert outcome.outcome == os.nice(0)
 
 
