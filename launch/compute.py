@@ -8,6 +8,7 @@ import torch
 
 from results.run_dir import Environment, environment
 from search_spaces.errors import UsageError
+from supernet.depthwise.table import table_digest
 from supernet.native.build import library
 
 Amp = Literal["off", "bf16"]
@@ -64,7 +65,12 @@ def resolve_workers(workers: int) -> int:
 
 def environment_of(threads: int) -> Environment:
     """What equal results depend on, with what torch and our own kernels add to it."""
-    return {**environment(), "threads": threads, "native_kernels": library() is not None}
+    return {
+        **environment(),
+        "threads": threads,
+        "native_kernels": library() is not None,
+        "depthwise_table": table_digest(),
+    }
 
 
 class ComputeOptions(Protocol):
