@@ -10,8 +10,8 @@ from launch.clips import ClipConfig, Tally, hold_out, manifest_text, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
-from launch.plan import show_plan, try_supernet
-from launch.report import write_report
+from launch.plan import Plan, make_plan, show_plan, try_supernet
+from launch.run_report import write_report
 from launch.runs import held_new, variant_of
 from launch.search_clips import SearchClips
 from launch.specs import find_variant, with_clip_choices
@@ -92,7 +92,7 @@ class Options:
 def run(options: Options) -> int:
     """Search and say what was found."""
     if options.plan:
-        return _plan(options, _check(options)[0])
+        return show_plan(plan(options, check(options)[0]), as_json=options.json)
     folder, result = search(options)
     show_result(folder, result, as_json=options.json)
     return 0
@@ -100,7 +100,7 @@ def run(options: Options) -> int:
 
 def search(options: Options) -> tuple[RunDir, ResultRecord]:
     """Check everything, make the run folder, and search."""
-    problem, manifest = _check(options)
+    problem, manifest = check(options)
     kept = replace(resolved(options), data=options.data.resolve())
     folder = create_run(
         options.out,
@@ -183,8 +183,13 @@ def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
     return geometry
 
 
-def _check(options: Options) -> tuple[Problem, Manifest]:
-    """Everything that can be wrong before the first step, and nothing written."""
+def check(options: Options) -> tuple[Problem, Manifest]:
+    """Find whatever can be wrong before the first step; nothing is written.
+
+    Raises:
+        UsageError: An option, as do the errors of space, target, variant and manifest.
+        InfeasibleTargetError: The target cannot be met in the space.
+    """
     if not 0 < options.held_out < 1 or options.compare_clips < 2:
         raise UsageError(
             f"held_out must be in (0, 1) and compare_clips at least 2, but got {options.held_out} and "
@@ -262,7 +267,8 @@ def _prepare(
     return evaluator, start
 
 
-def _plan(options: Options, problem: Problem) -> int:
+def plan(options: Options, problem: Problem) -> Plan:
+    """What the search will take, from trial steps here."""
     compute = set_up(options)
     space, config, weights = problem.space, options.search, options.weights
     rng = generator(options.seed, "plan")
@@ -280,13 +286,12 @@ def _plan(options: Options, problem: Problem) -> int:
     num_compared = 1 + config.selection.num_policy + config.selection.num_random
     seconds = config.steps * config.architectures_per_step * (trial.train_s + trial.forward_s)
     seconds += num_compared * trial.forward_s * options.compare_clips / weights.reward_batch_size
-    return show_plan(
+    return make_plan(
         steps=config.steps,
         seconds=seconds,
         trial=trial,
         num_params=sum(parameter.numel() for parameter in supernet.parameters()),
         journal_bytes=config.steps * config.architectures_per_step * 64 * len(space.decisions),
-        as_json=options.json,
     )
 
 
