@@ -16,7 +16,7 @@ from launch.plan import Plan, show_plan
 from launch.presets import Preset, check_preset, paper
 from launch.run_report import write_report
 from launch.runs import absolute_init, held_new, variant_of
-from launch.search_clips import SearchClips
+from launch.search_clips import SearchClips, clip_geometry
 from launch.search_plan import search_plan
 from launch.specs import find_variant, with_clip_choices, with_conv_choices
 from nas.loop import SearchConfig, run_search
@@ -33,7 +33,6 @@ from search_spaces.errors import UsageError, WeightsError
 from search_spaces.movinet import find_space
 from search_spaces.randomness import derive_seed
 from search_spaces.space_json import read_space, space_document
-from search_spaces.spec import ClipGeometry
 from search_spaces.spec_json import write_spec
 from search_spaces.strict_json import pretty
 from search_spaces.target import parse_target
@@ -200,30 +199,6 @@ def preset_of(options: Options) -> Preset:
 def defaults_of(options: Options) -> Mapping[str, object]:
     """What options are where nobody gave them, by dotted names; it may follow from what was given."""
     return {} if options.preset is None else preset_of(options).values
-
-
-def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
-    """The clips of a search: those of the space, changed by `proxy`.
-
-    Raises:
-        UsageError: Not written as frames=16,resolution=112,rate_fps=5.
-    """
-    for part in (proxy or "").split(",") if proxy else []:
-        name, _, text = part.partition("=")
-        try:
-            if name == "frames":
-                geometry = replace(geometry, num_frames=int(text))
-            elif name == "resolution":
-                geometry = replace(geometry, resolution=int(text))
-            elif name == "rate_fps":
-                geometry = replace(geometry, rate_fps=float(text))
-            else:
-                raise ValueError(f"unknown name {name!r}")
-        except ValueError as error:
-            raise UsageError(
-                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {proxy!r}: {error}"
-            ) from error
-    return geometry
 
 
 def check(options: Options) -> tuple[Problem, Manifest]:

@@ -8,10 +8,35 @@ import numpy as np
 
 from launch.clips import ClipConfig, Tally, endless, read
 from launch.compute import Compute
+from search_spaces.errors import UsageError
 from search_spaces.randomness import derive_seed
 from search_spaces.spec import ClipGeometry
 from supernet.evaluator import WeightConfig
 from video.clips import ClipBatch, ClipReader, SampleKey, VideoItem, View
+
+
+def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
+    """The clips of a search: those of the space, changed by `proxy`.
+
+    Raises:
+        UsageError: Not written as frames=16,resolution=112,rate_fps=5.
+    """
+    for part in (proxy or "").split(",") if proxy else []:
+        name, _, text = part.partition("=")
+        try:
+            if name == "frames":
+                geometry = replace(geometry, num_frames=int(text))
+            elif name == "resolution":
+                geometry = replace(geometry, resolution=int(text))
+            elif name == "rate_fps":
+                geometry = replace(geometry, rate_fps=float(text))
+            else:
+                raise ValueError(f"unknown name {name!r}")
+        except ValueError as error:
+            raise UsageError(
+                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {proxy!r}: {error}"
+            ) from error
+    return geometry
 
 
 @final

@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 from search_spaces.clip_choices import ClipChoices
 from search_spaces.ensemble_json import EnsembleFile, make_ensemble_file, read_spec_or_ensemble
 from search_spaces.errors import SpecError, UsageError, shown
+from search_spaces.forms import SearchedConvolution
 from search_spaces.published import ENSEMBLES, NAMES, PREFIX, name_of, published, published_ensemble, released_stream
-from search_spaces.space import SearchedConvolution, SearchSpace
+from search_spaces.space import SearchSpace
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
 from search_spaces.typed_json import read_document, validate

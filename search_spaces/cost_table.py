@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.cost import BYTES, DataType, PartCost, head_cost, layer_cost, stem_cost
+from search_spaces.forms import Form
 from search_spaces.rounding import round_width
-from search_spaces.space import Form, Indices, SearchSpace
+from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import FIRST_BLOCK, STEM_STRIDE, ClipGeometry, LayerSpec, parse_kernel, same_size
 from search_spaces.stream_state import state_bytes
 from search_spaces.variant import Variant

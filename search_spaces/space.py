@@ -9,7 +9,7 @@ import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, NamedTuple, get_args
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from pydantic import ConfigDict
 from search_spaces.clip_choices import NUM_FRAMES, RATE_FPS, RESOLUTION, ClipChoices
 from search_spaces.decisions import CONV, Decision, decisions_of, depth_conditions
 from search_spaces.errors import SpaceError, SpecError, shown
+from search_spaces.forms import Form, SearchedConvolution, check_conv_choices
 from search_spaces.membership import choice_of
 from search_spaces.rounding import round_width
 from search_spaces.spec import (
@@ -39,16 +40,7 @@ from search_spaces.variant import Variant
 Genotype = Mapping[str, Choice]
 Indices = NDArray[np.int8]
 
-SearchedConvolution = Literal["3d", "3d_2plus1d"]
-"""Forms of a convolution that a space can choose from; `2plus1d` computes what `3d_2plus1d` does."""
 MAX_CHOICES = 64
-
-
-class Form(NamedTuple):
-    """What of a network is decided beside its layers: the clip it looks at, and how it is built."""
-
-    clip: ClipGeometry
-    variant: Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,15 +139,7 @@ class SearchSpace:
             object.__setattr__(self, name, tuple(map(float, multipliers)))
         if not 1 <= self.head_width <= MAX_CHANNELS:
             raise SpaceError(f"must be in [1, {MAX_CHANNELS}], but got {self.head_width}", where="head_width")
-        if self.conv_choices is not None and not (
-            1 <= len(set(self.conv_choices)) == len(self.conv_choices)
-            and set(self.conv_choices) <= set(get_args(SearchedConvolution))
-        ):
-            raise SpaceError(
-                f"must be {' and '.join(get_args(SearchedConvolution))}, or one of them, each once, "
-                f"but got {shown(self.conv_choices)}",
-                where="conv_choices",
-            )
+        check_conv_choices(self.conv_choices)
         if self.clip not in self.clips:
             raise SpaceError(f"must be one of its clip_choices, but got {shown(self.clip)}", where="clip")
         try:
@@ -303,9 +287,8 @@ class SearchSpace:
             head_width=round_width(self.head_width * _number(genotype["head.width"])),
             dense_width=self.dense_width,
         )
-        chosen = self.variants(variant)
-        index = self.conv_choices.index(genotype[CONV]) if self.conv_choices is not None else 0
-        return Candidate(genotype=dict(genotype), spec=spec, variant=chosen[index])
+        number = 0 if self.conv_choices is None else self.conv_choices.index(genotype[CONV])
+        return Candidate(genotype=dict(genotype), spec=spec, variant=self.variants(variant)[number])
 
     def encode(self, spec: ArchSpec) -> Genotype | None:
         """A genotype that decodes to `spec`, the first in the order of choices; None where the space has none."""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from search_spaces.spec import Kernel, same_size
+from search_spaces.spec import Kernel, kernel_name, same_size
+from search_spaces.variant import Convolution
 from supernet.depthwise import depthwise_conv, listened_to
 from supernet.timeline import Timeline
 
@@ -18,6 +19,12 @@ def flat_kernel(kernel: Kernel) -> tuple[int, int]:
     """A kernel over space or over time alone as that of a 2-D convolution, (H, W) or (T, H W)."""
     time, height, width = kernel
     return (height, width) if time == 1 else (time, 1)
+
+
+def branch_name(kernel: Kernel, conv: Convolution, *, both: bool) -> str:
+    """Name of the weights of a depthwise kernel; `both` where a layer holds its two forms beside each other."""
+    separate = both and conv != "3d" and kernel[0] > 1
+    return f"{kernel_name(kernel)}_2plus1d" if separate else kernel_name(kernel)
 
 
 def convolve(x_NCHW: Tensor, weight: Tensor, *, stride: int) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 
 from search_spaces.spec import ArchSpec, parse_kernel
 from search_spaces.variant import Convolution, Variant
-from supernet.layers import branch_name
+from supernet.convolve import branch_name
 from supernet.supernet import Supernet
 from supernet.video_net import VideoNet
 

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.rounding import se_hidden_width
-from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name
+from search_spaces.spec import Kernel, LayerSpec, has_skip_projection
 from search_spaces.variant import Activation, Convolution, Gate, Variant
-from supernet.convolve import average_pool, convolve, convolve_channels, flat_kernel
+from supernet.convolve import average_pool, branch_name, convolve, convolve_channels, flat_kernel
 from supernet.leading import leading
 from supernet.norm import activate, norm_activate
 from supernet.squeeze import frame_means, scale_frames
@@ -31,12 +31,6 @@ BATCH_NORM_EPS = 1e-3
 POINTWISE: Kernel = (1, 1, 1)
 TRUNCATED_NORMAL_STD = 0.87962566103423978
 """Standard deviation of a unit normal cut at two; He's initialisation divides by it, as Keras does."""
-
-
-def branch_name(kernel: Kernel, conv: Convolution, *, both: bool) -> str:
-    """Name of the weights of a depthwise kernel; `both` where a layer holds its two forms beside each other."""
-    separate = both and conv != "3d" and kernel[0] > 1
-    return f"{kernel_name(kernel)}_2plus1d" if separate else kernel_name(kernel)
 
 
 def gated(logits: Tensor, gate: Gate) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from search_spaces.rounding import se_hidden_width
 from search_spaces.spec import ArchSpec, has_skip_projection, layer_name
 from search_spaces.variant import Convolution
-from supernet.layers import Bottleneck, branch_name
+from supernet.convolve import branch_name
+from supernet.layers import Bottleneck
 from supernet.supernet import Supernet
 
 

@@ -11,6 +11,7 @@ from launch import console, data_index, data_synth, search
 from launch.bench.machine import line_of, measure_machine
 from launch.clips import ClipConfig
 from launch.compute import Amp, resolved
+from launch.search_clips import clip_geometry
 from launch.specs import find_variant
 from nas.loop import SearchConfig
 from nas.problem import Problem
@@ -139,7 +140,7 @@ def _searched(options: Options, folder: Path) -> list[Mapping[str, Any]]:
 
 def _generated(options: Options, folder: Path) -> Path:
     """Videos as large and as long as the clips of the search need."""
-    clip = search.clip_geometry(options.proxy, find_space(options.space).clip)
+    clip = clip_geometry(options.proxy, find_space(options.space).clip)
     short_side = options.clips.short_side or usual_short_side(clip.resolution)
     data_synth.synthesise(
         data_synth.Options(

@@ -11,7 +11,7 @@ from launch import console
 from launch.bench.machine import Machine, floored, in_turns, line_of, measure_machine
 from launch.bench.profile import Profile, profile_of, show_profiles
 from launch.compute import Amp, amp_dtype_of, resolve_device, resolve_threads
-from launch.search import clip_geometry
+from launch.search_clips import clip_geometry
 from launch.specs import find_variant
 from search_spaces.errors import UsageError
 from search_spaces.floors import operators, training_floors
