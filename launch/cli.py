@@ -38,8 +38,15 @@ VERBS: dict[str, tuple[str, str]] = {
     "stream": ("launch.stream", "classes of a video, camera or network stream, frame by frame"),
     "import-weights": ("launch.import_weights", "a published network, from the state dict of the public PyTorch port"),
     "bench cost": ("launch.bench.cost", "genotypes costed per second"),
+    "bench ops": (
+        "launch.bench.ops",
+        "time of depthwise convolutions, backend by backend, and the table of the fastest",
+    ),
     "bench model": ("launch.bench.model", "time of frames, clips and training steps, beside a plain PyTorch MoViNet"),
     "bench stream": ("launch.bench.stream", "how far streams are from their clips, and the memory of long ones"),
+    "bench supernet": ("launch.bench.supernet", "a supernet step beside the training step of the sampled network"),
+    "bench search": ("launch.bench.search", "where a step of a search spends its time"),
+    "bench decode": ("launch.bench.decode", "processor time per clip, beside FFmpeg's own decoder"),
     "bench memory": ("launch.bench.memory", "peak memory against the number of frames"),
 }
 

@@ -14,7 +14,6 @@ from results.records import TestReport
 from results.run_dir import open_run
 from retrain.ensemble import Ensemble, TrainedMember, load_ensemble, mean_logits
 from retrain.evaluate import Predictions, clip_logits, predict, report_of
-from retrain.frame_by_frame import FrameByFrame
 from retrain.model_file import ModelCard, is_model_folder, load_model
 from search_spaces.errors import ManifestError
 from search_spaces.spec import ClipGeometry
@@ -147,16 +146,16 @@ def predictions_of(
         UsageError: Views that are not written as they must be.
     """
     wanted = parse_views(views)
-    num_workers = -(-compute.num_workers // len(ensemble.members))
-    nets = [FrameByFrame(member.net) if stream else member.net for member in ensemble.members]
+    share = replace(compute, num_workers=-(-compute.num_workers // len(ensemble.members)))
     members = [
         clip_logits(
-            net.to(compute.device),
-            _clips(member, items, config, wanted, batch_size=batch_size, num_workers=num_workers),
+            member.net.to(compute.device),
+            _clips(member, items, config, wanted, batch_size=batch_size, compute=share),
             device=compute.device,
             amp_dtype=compute.amp_dtype,
+            frame_by_frame=stream,
         )
-        for net, member in zip(nets, ensemble.members, strict=True)
+        for member in ensemble.members
     ]
     return predict(
         mean_logits(members), num_videos=len(items), num_classes=len(ensemble.class_names), num_views=len(wanted)
@@ -170,14 +169,14 @@ def _clips(
     wanted: Sequence[View],
     *,
     batch_size: int,
-    num_workers: int,
+    compute: Compute,
 ) -> Iterator[ClipBatch]:
     """The clips of one member, scaled and cut as its card says."""
     clips = replace(config, short_side=member.card.short_side, max_bad_fraction=1.0)
     batches = once(
         clips.reader(items, clip_of(member.card), seed=0, training=False),
         batch_size=batch_size,
-        num_workers=num_workers,
+        compute=compute,
         tally=Tally(clips, num_videos=len(items)),
         wanted=[replace(view, offset_frames=member.offset_frames) for view in wanted],
     )

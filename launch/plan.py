@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,14 +41,16 @@ def try_supernet(
     *,
     batch_size: int,
     reward_batch_size: int,
-    clip: ClipGeometry,
+    clip_of: Callable[[ArchSpec], ClipGeometry],
     compute: Compute,
 ) -> Trial:
-    """Mean seconds per architecture over `specs`, after a step of the largest one to warm up."""
-    train, reward = _random_batch(batch_size, clip), _random_batch(reward_batch_size, clip)
+    """Mean seconds per architecture over `specs`, each on clips of `clip_of`, after a step of the first to warm up."""
     supernet.to(compute.device)
-    times = [_step(supernet, spec, train, reward, compute) for spec in specs][1:]
-    return _mean(times, compute)
+    times = []
+    for spec in specs:
+        train, reward = (_random_batch(size, clip_of(spec)) for size in (batch_size, reward_batch_size))
+        times.append(_step(supernet, spec, train, reward, compute))
+    return _mean(times[1:], compute)
 
 
 def try_net(net: VideoNet, *, batch_size: int, clip: ClipGeometry, compute: Compute) -> Trial:

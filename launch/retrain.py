@@ -157,9 +157,7 @@ def accuracy_of(
     reader: ClipReader, *, batch_size: int, class_names: tuple[str, ...], compute: Compute, tally: Tally
 ) -> Callable[[VideoNet], float]:
     """Top-1 accuracy of a network over the middle clip of every video of a reader."""
-    batches: Callable[[], Iterator[ClipBatch]] = once(
-        reader, batch_size=batch_size, num_workers=compute.num_workers, tally=tally
-    )
+    batches: Callable[[], Iterator[ClipBatch]] = once(reader, batch_size=batch_size, compute=compute, tally=tally)
 
     def accuracy(net: VideoNet) -> float:
         logits = clip_logits(net, batches(), device=compute.device, amp_dtype=compute.amp_dtype)
@@ -260,7 +258,7 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
             seed=options.seed,
             purpose="retrain",
             batch_size=recipe.batch_size,
-            num_workers=compute.num_workers,
+            compute=compute,
             tally=tally,
         ),
         accuracy=accuracy,

@@ -1,24 +1,26 @@
 """`movinas search`: find a network at a cost target; and what `resume` runs again."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from launch import console
-from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, videos_of
+from launch.clips import ClipConfig, Tally, hold_out, manifest_text, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
 from launch.presets import Preset, check_preset, paper
 from launch.report import write_report
 from launch.runs import held_new, variant_of
+from launch.search_clips import SearchClips
 from launch.search_plan import show_search_plan
-from launch.specs import find_variant
+from launch.specs import find_variant, with_clip_choices
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
+from nas.start import STARTS
 from results.checkpoint import load_newest
 from results.history import read_history
 from results.records import ResultRecord, StartRecord, StepRecord
@@ -35,7 +37,6 @@ from search_spaces.strict_json import pretty
 from search_spaces.target import parse_target
 from supernet.evaluator import SupernetEvaluator, WeightConfig
 from supernet.supernet import Supernet
-from video.clips import ClipBatch, ClipReader, SampleKey, View, read_batches
 from video.manifest import Manifest, load_manifest
 
 REPEATED = ("max",)
@@ -46,12 +47,14 @@ class Options:
     """Search a space for a network at a cost target, on your own videos.
 
     Attributes:
-        space: a2, nano, or a JSON file.
+        space: a0 to a5, phi:<number>, nano, or a JSON file.
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
         target: Cost to land on, such as macs=12M/clip.
         max: Cost never to exceed, such as state=64KiB@fp16; may be given several times.
         preset: paper: the constants of the paper and TuNAS, scaled to batch and data, where no option says otherwise.
         out: Run folder to make.
+        clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5; every
+            architecture is then trained and measured on clips of its own.
         variant: base, paper-stream, released-stream, or a JSON file.
         proxy: Clips of the search where they differ from the space's, such as frames=16,resolution=112; costs stay
             those of the space.
@@ -63,7 +66,7 @@ class Options:
         seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
         threads: Of torch; 0 takes all cores.
-        workers: Processes that read clips; -1 chooses, 0 reads in this one.
+        workers: Processes that read clips, for weights and for rewards each; -1 chooses, 0 reads in this one.
         amp: Autocast of the network.
         plan: Print steps, memory, disk and an estimate of time, and stop.
         json: Print one JSON document at the end.
@@ -75,6 +78,7 @@ class Options:
     out: Path
     max: tuple[str, ...] = ()
     preset: str | None = None
+    clip_choices: str | None = None
     variant: str = "base"
     proxy: str | None = None
     held_out: float = 0.3
@@ -189,13 +193,13 @@ def defaults_of(options: Options) -> Mapping[str, object]:
     return {} if options.preset is None else preset_of(options).values
 
 
-def clip_geometry(options: Options, geometry: ClipGeometry) -> ClipGeometry:
-    """The clips of the search: those of the space, changed by `proxy`.
+def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
+    """The clips of a search: those of the space, changed by `proxy`.
 
     Raises:
         UsageError: Not written as frames=16,resolution=112,rate_fps=5.
     """
-    for part in (options.proxy or "").split(",") if options.proxy else []:
+    for part in (proxy or "").split(",") if proxy else []:
         name, _, text = part.partition("=")
         try:
             if name == "frames":
@@ -208,7 +212,7 @@ def clip_geometry(options: Options, geometry: ClipGeometry) -> ClipGeometry:
                 raise ValueError(f"unknown name {name!r}")
         except ValueError as error:
             raise UsageError(
-                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {options.proxy!r}: {error}"
+                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {proxy!r}: {error}"
             ) from error
     return geometry
 
@@ -220,10 +224,12 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
             f"held_out must be in (0, 1) and compare_clips at least 2, but got {options.held_out} and "
             f"{options.compare_clips}"
         )
-    space = find_space(options.space)
+    space = with_clip_choices(find_space(options.space), options.clip_choices)
     target, limits = parse_target(options.target), tuple(map(parse_target, options.max))
     variant = find_variant(options.variant)
-    clip_geometry(options, space.clip)
+    clip_geometry(options.proxy, space.clip)
+    if options.proxy and len(space.clips) > 1:
+        raise UsageError(f"a space that decides on its clip must have no proxy, but got {options.proxy!r}")
     manifest = load_manifest(options.data)
     items = videos_of(manifest, "train", path=options.data)
     hold_out(items, fraction=options.held_out, seed=options.seed)
@@ -237,6 +243,7 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
     )
     problem.check_feasible()
     random_baseline(problem, options.search.selection)
+    STARTS[options.search.start](problem)
     return problem, manifest
 
 
@@ -252,10 +259,19 @@ def _prepare(
     manifest = load_manifest(run.manifest_path)
     items = videos_of(manifest, "train", path=options.data)
     kept, held = hold_out(items, fraction=options.held_out, seed=options.seed)
-    geometry = clip_geometry(options, problem.space.clip)
-    train_reader = options.clips.reader(kept, geometry, seed=options.seed, training=True)
-    held_reader = options.clips.reader(held, geometry, seed=options.seed, training=True)
     tally = Tally(options.clips, num_videos=len(items), telemetry=telemetry)
+    clips = SearchClips(
+        kept,
+        held,
+        config=options.clips,
+        weights=options.weights,
+        compare_clips=options.compare_clips,
+        seed=options.seed,
+        geometries={clip: clip_geometry(options.proxy, clip) for clip in problem.space.clips},
+        compute=compute,
+        num_ahead=options.search.architectures_per_step,
+        tally=tally,
+    )
     supernet = Supernet(
         problem.space,
         problem.variant,
@@ -268,24 +284,9 @@ def _prepare(
         supernet,
         options.weights,
         num_steps=options.search.steps,
-        train_batches=endless(
-            train_reader,
-            seed=options.seed,
-            purpose="train",
-            batch_size=options.weights.batch_size,
-            num_workers=compute.num_workers,
-            tally=tally,
-        ),
-        reward_batches=endless(
-            held_reader,
-            seed=options.seed,
-            purpose="reward",
-            batch_size=options.weights.reward_clips,
-            num_workers=compute.num_workers,
-            tally=tally,
-            centre=True,
-        ),
-        compare_batches=_compare_batches(held_reader, options, compute, tally),
+        train_batches=clips.train,
+        reward_batches=clips.reward,
+        compare_batches=clips.compare,
         stopwatch=stopwatch,
         amp_dtype=compute.amp_dtype,
     )
@@ -306,19 +307,6 @@ def _prepare(
     return evaluator, start
 
 
-def _compare_batches(
-    reader: ClipReader, options: Options, compute: Compute, tally: Tally
-) -> Callable[[], Iterator[ClipBatch]]:
-    """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor."""
-    order = np.argsort([derive_seed(options.seed, "compare", item.id) for item in reader.items], kind="stable")
-    chosen = order[: options.compare_clips]
-    num_batches = max(1, round(len(chosen) / options.weights.reward_clips))
-    batches = [
-        [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)
-    ]
-    return lambda: tally.counted(read_batches(reader, batches, num_workers=compute.num_workers))
-
-
 def _plan(options: Options, problem: Problem, manifest: Manifest) -> int:
     items = videos_of(manifest, "train", path=options.data)
     _, held = hold_out(items, fraction=options.held_out, seed=options.seed)
@@ -326,7 +314,7 @@ def _plan(options: Options, problem: Problem, manifest: Manifest) -> int:
         problem,
         options.search,
         options.weights,
-        clip=clip_geometry(options, problem.space.clip),
+        clip_of=lambda spec: clip_geometry(options.proxy, spec.clip),
         compare_clips=min(options.compare_clips, len(held)),
         compute=set_up(options),
         as_json=options.json,

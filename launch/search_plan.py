@@ -1,11 +1,14 @@
 """`movinas search --plan`: what a search will cost, part by part."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from launch.compute import Compute
 from launch.plan import show_plan, try_supernet
 from nas.loop import SearchConfig
 from nas.problem import Problem
 from search_spaces.randomness import generator
-from search_spaces.spec import ClipGeometry
+from search_spaces.spec import ArchSpec, ClipGeometry
 from supernet.evaluator import WeightConfig
 from supernet.supernet import Supernet
 
@@ -18,21 +21,22 @@ def show_search_plan(
     config: SearchConfig,
     weights: WeightConfig,
     *,
-    clip: ClipGeometry,
+    clip_of: Callable[[ArchSpec], ClipGeometry],
     compare_clips: int,
     compute: Compute,
     as_json: bool,
 ) -> int:
-    """Time a few architectures on random clips, and print what weight steps, rewards and the comparison will take."""
+    """Time a few architectures on random clips; print what weight steps, rewards and the comparison will take."""
     space, rng = problem.space, generator(problem.seed, "plan")
     supernet = Supernet(space, problem.variant, num_classes=problem.num_classes, checkpointing=weights.checkpointing)
     specs = [space.decode(space.sample(rng), problem.variant).spec for _ in range(NUM_TRIALS)]
+    largest_clip = max(space.clips, key=lambda clip: clip.num_frames * clip.resolution**2)
     trial = try_supernet(
         supernet,
-        [space.largest_widths(), *specs],
+        [replace(space.largest_widths(), clip=largest_clip), *specs],
         batch_size=weights.batch_size,
         reward_batch_size=weights.reward_clips,
-        clip=clip,
+        clip_of=clip_of,
         compute=compute,
     )
     num_sampled = config.steps * config.architectures_per_step

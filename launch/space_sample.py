@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from launch import console
-from launch.specs import find_variant
+from launch.specs import find_variant, with_clip_choices
 from search_spaces.cost import cost
 from search_spaces.errors import UsageError
 from search_spaces.movinet import find_space
@@ -19,9 +19,10 @@ class Options:
     """Random architectures of a space, every decision uniform.
 
     Attributes:
-        name: a2, nano, or a JSON file.
+        name: a0 to a5, phi:<number>, nano, or a JSON file.
         out: Folder for the spec files.
         num: How many; also -n.
+        clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5.
         variant: base, paper-stream, released-stream, or a JSON file.
         seed: Of the draws.
         json: Print one JSON document.
@@ -30,6 +31,7 @@ class Options:
     name: str
     out: Path
     num: int = 1
+    clip_choices: str | None = None
     variant: str = "base"
     seed: int = 0
     json: bool = False
@@ -42,7 +44,8 @@ def run(options: Options) -> int:
     """Write the spec files and list them."""
     if options.num < 1:
         raise UsageError(f"num must be at least 1, but got {options.num}")
-    space, variant = find_space(options.name), find_variant(options.variant)
+    space = with_clip_choices(find_space(options.name), options.clip_choices)
+    variant = find_variant(options.variant)
     rng = generator(options.seed, "space sample")
     provenance = Provenance(space=space.name, space_hash=space.hash, seed=options.seed, origin="random")
     documents = []

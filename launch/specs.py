@@ -1,20 +1,24 @@
 """Names on the command line, as the things they stand for."""
 
 import difflib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from search_spaces.clip_choices import ClipChoices
 from search_spaces.ensemble_json import EnsembleFile, make_ensemble_file, read_spec_or_ensemble
 from search_spaces.errors import SpecError, UsageError, shown
 from search_spaces.published import ENSEMBLES, NAMES, PREFIX, name_of, published, published_ensemble, released_stream
+from search_spaces.space import SearchSpace
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import SpecFile, make_spec_file, read_spec
 from search_spaces.typed_json import read_document, validate
 from search_spaces.variant import VARIANTS, Variant
 
 MAX_CLASSES = 1_000_000
+_CLIP_PARTS: dict[str, Callable[[str], float]] = {"frames": int, "resolution": int, "rate_fps": float}
 
 
 def find_spec(name: str) -> SpecFile:
@@ -80,6 +84,39 @@ def find_variant(name: str, *, arch: ArchSpec | None = None) -> Variant:
         raise SpecError(f"a variant must be one of {', '.join(VARIANTS)} or a JSON file, but got {name!r}{hint}")
     path = Path(name)
     return validate(TypeAdapter(Variant), read_document(path), path=path)
+
+
+def with_clip_choices(space: SearchSpace, text: str | None) -> SearchSpace:
+    """The space with its clip decided too: frames=25:50,resolution=172:224,rate_fps=5; None leaves it as it is.
+
+    What is not named keeps the one value of the space's clip. The clip that the space is shown with is its own, or
+    where that is none of the choices, the first of them.
+
+    Raises:
+        UsageError: Not written so.
+        SpaceError: No choices for a clip.
+    """
+    if text is None:
+        return space
+    found: dict[str, tuple[float, ...]] = {}
+    for part in text.split(","):
+        name, _, values = part.partition("=")
+        try:
+            if name not in _CLIP_PARTS or name in found:
+                raise ValueError(f"{name!r} must be one of {', '.join(_CLIP_PARTS)}, once each")
+            found[name] = tuple(map(_CLIP_PARTS[name], values.split(":")))
+        except ValueError as error:
+            raise UsageError(
+                "clip_choices must be written as frames=25:50,resolution=172:224,rate_fps=5, but got "
+                f"{shown(text)}: {error}"
+            ) from error
+    choices = ClipChoices(
+        num_frames=tuple(map(int, found.get("frames", (space.clip.num_frames,)))),
+        resolutions=tuple(map(int, found.get("resolution", (space.clip.resolution,)))),
+        rates_fps=found.get("rate_fps", (space.clip.rate_fps,)),
+    )
+    clip = space.clip if space.clip in choices.clips() else choices.clips()[0]
+    return replace(space, clip=clip, clip_choices=choices)
 
 
 def check_classes(classes: int) -> None:

@@ -1,5 +1,6 @@
 """The search: weight step, measurement, policy step, over and over; then the final comparison (tunas.md 1.2)."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from nas.problem import Problem
 from nas.reinforce import ControllerConfig
 from nas.reward import REWARDS, RewardName
 from nas.select import SelectionConfig, candidates_to_compare, random_baseline, select
+from nas.start import STARTS, StartName
 from nas.strategies import STRATEGIES, StrategyName, make_strategy
 from nas.strategy import Belief, Strategy
 from nas.warmup import WarmupConfig, warmup_probability, widen
@@ -38,6 +40,10 @@ class SearchConfig:
         steps: Steps of weights and policy.
         architectures_per_step: Sampled, trained and measured in each step.
         reward: Formula of the reward (`nas/reward.py`); `beta` its negative weight of cost.
+        beta_ramp: Factor by which beta has grown at the end, exponentially while the policy learns, so that quality
+            decides first and cost settles the rest; TuNAS has 1. Populations compare rewards of many steps: theirs
+            keep beta as it is.
+        start: Policy of the first step (`nas/start.py`): uniform, or at-target for one whose mean cost is the target.
         checkpoint_every: Steps between checkpoints.
     """
 
@@ -46,6 +52,8 @@ class SearchConfig:
     architectures_per_step: int = 2
     reward: RewardName = "absolute"
     beta: float = -0.3
+    beta_ramp: float = 10.0
+    start: StartName = "uniform"
     checkpoint_every: int = 25
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
@@ -62,14 +70,24 @@ class SearchConfig:
             raise UsageError(f"strategy must be one of {', '.join(STRATEGIES)}, but got {self.strategy!r}")
         if self.reward not in REWARDS:
             raise UsageError(f"reward must be one of {', '.join(REWARDS)}, but got {self.reward!r}")
+        if self.start not in STARTS:
+            raise UsageError(f"start must be one of {', '.join(STARTS)}, but got {self.start!r}")
         if not self.beta < 0:
             raise UsageError(f"beta must be negative, but got {self.beta}")
+        if not 0 < self.beta_ramp < math.inf:
+            raise UsageError(f"beta_ramp must be positive, but got {self.beta_ramp}")
         if max(self.warmup.op_fraction, self.warmup.filter_fraction) > self.controller.delay_fraction:
             raise UsageError(
                 "warm-up must end before the policy learns, but got warmup fractions "
                 f"{self.warmup.op_fraction}, {self.warmup.filter_fraction} above "
                 f"controller.delay_fraction {self.controller.delay_fraction}"
             )
+
+    def beta_in(self, step: int) -> float:
+        """Weight of cost in the rewards of `step`."""
+        if self.strategy != "reinforce":
+            return self.beta
+        return float(self.beta * self.beta_ramp ** self.controller.progress(step, num_steps=self.steps))
 
 
 def run_search(
@@ -94,7 +112,8 @@ def run_search(
         stopwatch: Shared with the evaluator, which books its own phases.
 
     Raises:
-        InfeasibleTargetError: Before anything is trained, where no random architecture to compare with is found.
+        InfeasibleTargetError: Before anything is trained, where no random architecture to compare with is found, or
+            no start at the target.
     """
     if checkpoint is None:
         random_baseline(problem, config.selection)
@@ -114,11 +133,12 @@ def run_search(
                 candidates = [problem.candidate(indices_D) for indices_D in indices_KD]
                 widened, mixed = _warm_up(problem, config, step, candidates)
             with stopwatch.phase("train"):
-                train_loss = evaluator.train(step, widened, mixed)
+                loss = evaluator.train(step, widened, mixed)
             with stopwatch.phase("measure"):
                 measurements = evaluator.measure(step, candidates)
+                train_loss = float(loss)  # late, so that a device need not be waited for twice
             with stopwatch.phase("policy"):
-                trials = _trials(problem, config, indices_KD, candidates, measurements)
+                trials = _trials(problem, config, indices_KD, candidates, measurements, step=step)
                 belief = strategy.learn(step, indices_KD, trials)
                 records = _step_records(problem, config, belief, trials, train_loss=train_loss, step=step)
             with stopwatch.phase("journal"):
@@ -171,12 +191,14 @@ def _trials(
     indices_KD: Indices,
     candidates: list[Candidate],
     measurements: Sequence[Measurement],
+    *,
+    step: int,
 ) -> tuple[TrialRecord, ...]:
     costs_K, limits_KL = problem.costs(indices_KD), problem.limit_ratios(indices_KD).tolist()
     trials = []
     for candidate, cost, limit_ratios, measurement in zip(candidates, costs_K, limits_KL, measurements, strict=True):
         ratio = float(cost / problem.target.value)
-        reward = REWARDS[config.reward](measurement.quality, ratio, config.beta, limit_ratios)
+        reward = REWARDS[config.reward](measurement.quality, ratio, config.beta_in(step), limit_ratios)
         trials.append(
             TrialRecord(
                 genotype=candidate.genotype,

@@ -9,6 +9,7 @@ from nas.controller import Floats
 from nas.problem import Problem
 from nas.random_search import at_cost, draw_at_cost
 from nas.reinforce import ControllerConfig, Reinforce
+from nas.start import STARTS, StartName
 from nas.strategy import Belief, Finalists
 from results.records import TrialRecord
 from search_spaces.randomness import generator
@@ -24,11 +25,16 @@ class PolicySearch:
         problem: Space, budget and seed.
         config: Constants of the controller.
         num_steps: Steps of the whole search.
+        start: Policy of the first step.
+
+    Raises:
+        InfeasibleTargetError: There is no such start.
     """
 
-    def __init__(self, problem: Problem, config: ControllerConfig, *, num_steps: int) -> None:
+    def __init__(self, problem: Problem, config: ControllerConfig, *, num_steps: int, start: StartName) -> None:
         self._problem = problem
-        self._policy = Reinforce(problem.space, config, num_steps=num_steps)
+        logits_DC = STARTS[start](problem)
+        self._policy = Reinforce(problem.space, config, num_steps=num_steps, logits_DC=logits_DC)
 
     def propose(self, step: int, num: int) -> Indices:
         """See `Strategy`."""

@@ -75,6 +75,10 @@ class Problem:
         near_N = np.abs(self.ratios(indices_ND) - 1.0) <= tolerance
         return np.asarray(near_N & (self.limit_ratios(indices_ND) <= 1.0).all(axis=1))
 
+    def mean_cost(self, chance_DC: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Mean cost of a policy's architectures in the target's unit, exactly, and its gradient; see `mean_cost.py`."""
+        return self.target.mean(self.space, self.variant, chance_DC, num_classes=self.num_classes)
+
     def full_cost(self, candidate: Candidate) -> Cost:
         """Every cost of one architecture."""
         return cost(candidate.spec, candidate.variant, num_classes=self.num_classes)

@@ -23,7 +23,7 @@ def make_strategy(problem: Problem, config: "SearchConfig") -> SearchStrategy:
     tolerance, population = config.selection.tolerance, config.population
     match config.strategy:
         case "reinforce":
-            return PolicySearch(problem, config.controller, num_steps=config.steps)
+            return PolicySearch(problem, config.controller, num_steps=config.steps, start=config.start)
         case "uniform" | "random":
             return RandomSearch(
                 problem,

@@ -1,15 +1,19 @@
 """Accuracy of a network over videos: the mean of the probabilities of each video's views."""
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from results.records import TestReport
+from retrain.frame_by_frame import last_logits
+from supernet.frozen import FrozenNet
 from supernet.inputs import network_input
+from supernet.video_net import VideoNet
 from video.clips import ClipBatch
 
 
@@ -45,14 +49,28 @@ class ClipLogits:
 
 @torch.no_grad()
 def clip_logits(
-    net: nn.Module,
+    net: VideoNet,
     batches: Iterable[ClipBatch],
     *,
     device: torch.device,
     amp_dtype: torch.dtype | None = None,
+    frame_by_frame: bool = False,
 ) -> Iterator[ClipLogits]:
-    """The logits of every batch, in order."""
-    net.eval()
+    """The logits of every batch, in order, of the network as it is when the first is asked for.
+
+    Args:
+        net: The network, on the device; it stays in evaluation mode.
+        batches: Clips.
+        device: Where they go.
+        amp_dtype: Of autocast; None for none.
+        frame_by_frame: Step through each clip, with a network that streams.
+
+    Raises:
+        SpecError: The network does not stream, where it has to step.
+    """
+    with torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
+        frozen = FrozenNet(net.eval())
+    answer = functools.partial(last_logits, frozen) if frame_by_frame else frozen
     for batch in batches:
         if not batch.indices:
             nothing_BK = torch.zeros(0, 0, dtype=torch.float64)
@@ -60,7 +78,7 @@ def clip_logits(
             continue
         clips_BCTHW, labels_B = network_input(batch, device)
         with torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
-            logits_BK = net(clips_BCTHW)
+            logits_BK = answer(clips_BCTHW)
         yield ClipLogits(
             indices=batch.indices, labels_B=labels_B.cpu().numpy(), logits_BK=logits_BK.to("cpu", torch.float64)
         )

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from supernet.frozen import FrozenNet
 from supernet.stream import Stream
 from supernet.video_net import VideoNet
 from video.frame_stream import StreamFrame
@@ -24,30 +24,19 @@ def check_streams(net: VideoNet) -> None:
     net.init_state(1, 1, 1)
 
 
-@final
-class FrameByFrame(nn.Module):
-    """A network that steps through its clips; the answer is that of `net` for the whole clip.
-
-    Args:
-        net: A network that streams.
+@torch.no_grad()
+def last_logits(net: FrozenNet, clips_BCTHW: Tensor) -> Tensor:
+    """Logits (B, number of classes) after the last frame of clips (B, 3, T, H, W), T >= 1, stepped through one by one.
 
     Raises:
-        SpecError: It does not.
+        SpecError: The network does not stream.
     """
-
-    def __init__(self, net: VideoNet) -> None:
-        super().__init__()
-        check_streams(net)
-        self.net = net
-
-    def forward(self, clips_BCTHW: Tensor) -> Tensor:
-        """Clips (B, 3, T, H, W), T >= 1, to the logits (B, number of classes) after the last frame."""
-        num_clips, _, num_frames, height, width = clips_BCTHW.shape
-        state = self.net.init_state(num_clips, height, width)
-        logits_BK = torch.empty(0)
-        for number in range(num_frames):
-            logits_BK, state = self.net.step(clips_BCTHW[:, :, number : number + 1], state)
-        return logits_BK
+    num_clips, _, num_frames, height, width = clips_BCTHW.shape
+    state = net.init_state(num_clips, height, width)
+    logits_BK = torch.empty(0)
+    for number in range(num_frames):
+        logits_BK = net.step_(clips_BCTHW[:, :, number], state)
+    return logits_BK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +71,8 @@ def answers(
         SpecError: The network does not stream.
     """
     check_streams(net)
-    stream = Stream(net.eval())
+    with torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
+        stream = Stream(net.eval())
     for number, frame in enumerate(frames):
         if reset_every is not None and number % reset_every == 0:
             stream.reset()

@@ -2,11 +2,12 @@
 
 A network's cost is a sum over its layers, or for the peak of its activations their maximum, and a layer's cost depends
 on few decisions: its own, its block's width, and for a block's first layer the width of the block before. One small
-table per layer therefore holds every case.
+table per layer therefore holds every case. Where the clip is decided too, everything of it that the metric depends on
+has tables of its own; the frame rate changes no cost of a clip.
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -21,14 +22,22 @@ from search_spaces.stream_state import state_bytes
 from search_spaces.variant import Variant
 
 Metric = Literal[
-    "macs", "paper_half_macs", "params", "stream_buffer_bytes", "stream_state_bytes", "peak_activation_bytes"
+    "macs",
+    "paper_half_macs",
+    "params",
+    "stream_buffer_bytes",
+    "stream_state_bytes",
+    "peak_activation_bytes",
+    "step_peak_activation_bytes",
 ]
+PEAKS: tuple[Metric, ...] = ("peak_activation_bytes", "step_peak_activation_bytes")
+"""Metrics of which the greatest counts, not the sum."""
 Integers = NDArray[np.int64]
 CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Block:
+class BlockTables:
     """Tables of one block.
 
     Attributes:
@@ -45,20 +54,12 @@ class _Block:
     layer_columns: tuple[int, ...]
 
 
-class CostTable:
-    """Costs of genotypes of one space under one metric and clip.
+class ClipTable:
+    """Costs of genotypes of one space under one metric, all for the same clip; as `CostTable`.
 
-    Args:
-        space: The space.
-        variant: How its networks are built.
-        metric: What is summed, or, of `peak_activation_bytes`, the greatest; `paper_half_macs` are twice the paper's
-            FLOPs.
-        num_classes: Outputs of the classifier.
-        clip: Clip geometry where it is not the space's own.
-        dtype: Type of stream buffers and activations.
-
-    Raises:
-        SpecError: The space's networks cannot be built in this variant.
+    Attributes:
+        stem: Cost of the stem; `blocks` tables of the layers.
+        head: Cost of the head, (width of the last block, width); `head_column` that of its decision.
     """
 
     def __init__(
@@ -68,22 +69,22 @@ class CostTable:
         *,
         metric: Metric,
         num_classes: int,
-        clip: ClipGeometry | None = None,
-        dtype: DataType = "fp32",
+        clip: ClipGeometry,
+        dtype: DataType,
     ) -> None:
-        space.check_fits(variant)
         self._space, self._variant = space, variant
+        self._clip = replace(clip, num_frames=1) if metric == "step_peak_activation_bytes" else clip
         self._metric: Metric = metric
-        self._joined: np.ufunc = np.maximum if metric == "peak_activation_bytes" else np.add
+        self._joined: np.ufunc = np.maximum if metric in PEAKS else np.add
         self._dtype: DataType = dtype
-        self._clip = clip or space.clip
         self._num_layer_codes = len(space.kernels) * len(space.expansions) * len(space.se)
-        self._stem = self._value(stem_cost(space.stem_width, clip=self._clip))
-        self._blocks, size = self._build_blocks()
-        self._head = self._build_head(size, num_classes)
+        self.stem = self._value(stem_cost(space.stem_width, clip=self._clip))
+        self.blocks, size = self._build_blocks()
+        self.head = self._build_head(size, num_classes)
+        self.head_column = [decision.name for decision in space.decisions].index("head.width")
 
     def costs(self, indices_ND: Indices) -> Integers:
-        """Exact cost of each genotype, (N,); rows must be canonical (inactive decisions 0)."""
+        """In chunks that stay in the processor's cache."""
         result_N = np.empty(len(indices_ND), dtype=np.int64)
         for start in range(0, len(indices_ND), CHUNK):
             chunk_DN = np.ascontiguousarray(indices_ND[start : start + CHUNK].T)
@@ -91,16 +92,16 @@ class CostTable:
         return result_N
 
     def bounds(self) -> tuple[int, int]:
-        """Least and greatest cost in the space, exactly, by dynamic programming over the blocks' widths."""
+        """By dynamic programming over the blocks' widths."""
         num_widths = len(self._space.width_multipliers)
-        low_W = high_W = np.full(1, self._stem, dtype=np.int64)
-        for block in self._blocks:
+        low_W = high_W = np.full(1, self.stem, dtype=np.int64)
+        for block in self.blocks:
             rest_W = block.rest.reshape(num_widths, -1)
             lows_PW = self._joined(block.first.min(axis=2), self._several(rest_W.min(1), block.depths[0] - 1))
             highs_PW = self._joined(block.first.max(axis=2), self._several(rest_W.max(1), block.depths[-1] - 1))
             low_W = self._joined(low_W[:, None], lows_PW).min(axis=0)
             high_W = self._joined(high_W[:, None], highs_PW).max(axis=0)
-        low, high = self._joined(low_W, self._head.min(1)), self._joined(high_W, self._head.max(1))
+        low, high = self._joined(low_W, self.head.min(1)), self._joined(high_W, self.head.max(1))
         return int(low.min()), int(high.max())
 
     def _several(self, each_W: Integers, num: int) -> Integers:
@@ -108,11 +109,11 @@ class CostTable:
         return each_W * (num if self._joined is np.add else min(num, 1))
 
     def _chunk_costs(self, chunk_DN: Indices) -> Integers:
-        total_N = np.full(chunk_DN.shape[1], self._stem, dtype=np.int64)
+        total_N = np.full(chunk_DN.shape[1], self.stem, dtype=np.int64)
         previous_N = np.zeros(chunk_DN.shape[1], dtype=np.int32)
         num_expansions, num_se = len(self._space.expansions), len(self._space.se)
         num_widths = len(self._space.width_multipliers)
-        for block in self._blocks:
+        for block in self.blocks:
             width_N = chunk_DN[block.width_column].astype(np.int32)
             depth_N = chunk_DN[block.depth_column] + block.depths[0]
             first, rest = block.first.ravel(), block.rest.ravel()
@@ -133,9 +134,9 @@ class CostTable:
                     part_N = rest.take(code_N) * (depth_N > layer)
                 self._joined(total_N, part_N, out=total_N)
             previous_N = width_N
-        return np.asarray(self._joined(total_N, self._head[previous_N, chunk_DN[-1]]))
+        return np.asarray(self._joined(total_N, self.head[previous_N, chunk_DN[self.head_column]]))
 
-    def _build_blocks(self) -> tuple[tuple[_Block, ...], int]:
+    def _build_blocks(self) -> tuple[tuple[BlockTables, ...], int]:
         columns = {decision.name: column for column, decision in enumerate(self._space.decisions)}
         size = same_size(self._clip.resolution, STEM_STRIDE)
         previous: tuple[int, ...] = (self._space.stem_width,)
@@ -150,7 +151,7 @@ class CostTable:
             ]
             rest = [self._layer_codes(block.base_width, width, width, after, 1) for width in widths]
             blocks.append(
-                _Block(
+                BlockTables(
                     first=np.array(first, dtype=np.int64),
                     rest=np.array(rest, dtype=np.int64),
                     depths=block.depths,
@@ -167,9 +168,10 @@ class CostTable:
     def _layer_codes(self, base_width: int, width: int, in_width: int, in_size: int, stride: int) -> list[int]:
         base = base_width if self._space.expansion_of == "base" else width
         values = []
-        for kernel, expansion, se in product(self._space.kernels, self._space.expansions, self._space.se):
+        kernels = [parse_kernel(name) for name in self._space.kernels]
+        for kernel, expansion, se in product(kernels, self._space.expansions, self._space.se):
             layer = LayerSpec(
-                kernel=parse_kernel(kernel),
+                kernel=kernel,
                 width=width,
                 expansion=round_width(base * expansion),
                 stride=stride,
@@ -214,10 +216,80 @@ class CostTable:
             return 2 * part.macs + part.extra_half_macs
         if self._metric == "params":
             return part.params
-        if self._metric == "peak_activation_bytes":
+        if self._metric in PEAKS:
             return BYTES[self._dtype] * part.peak_activations
         buffer_bytes, whole_bytes = state_bytes(part.state, bytes_per_element=BYTES[self._dtype])
         return buffer_bytes if self._metric == "stream_buffer_bytes" else whole_bytes
+
+
+class CostTable:
+    """Costs of genotypes of one space under one metric.
+
+    Args:
+        space: The space.
+        variant: How its networks are built.
+        metric: What is summed, or, of `PEAKS`, the greatest: of a clip in one call, or of a stream's step of one frame.
+            `paper_half_macs` are twice the paper's FLOPs.
+        num_classes: Outputs of the classifier.
+        clip: Clip geometry of all genotypes alike; None takes the space's, or of each genotype the one it decides on.
+        dtype: Type of stream buffers and activations.
+
+    Attributes:
+        clips: Every clip that is costed; `tables` the tables for each.
+
+    Raises:
+        SpecError: The space's networks cannot be built in this variant.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        variant: Variant,
+        *,
+        metric: Metric,
+        num_classes: int,
+        clip: ClipGeometry | None = None,
+        dtype: DataType = "fp32",
+    ) -> None:
+        space.check_fits(variant)
+        self._space = space
+        self.clips = space.clips if clip is None else (clip,)
+        tables: dict[tuple[int, ...], ClipTable] = {}
+        for each in self.clips:
+            if (extent := _extent(metric, each)) not in tables:
+                tables[extent] = ClipTable(
+                    space, variant, metric=metric, num_classes=num_classes, clip=each, dtype=dtype
+                )
+        self.tables = tuple(tables[_extent(metric, each)] for each in self.clips)
+
+    def costs(self, indices_ND: Indices) -> Integers:
+        """Exact cost of each genotype, (N,); rows must be canonical (inactive decisions 0)."""
+        if len(self.tables) == 1:
+            return self.tables[0].costs(indices_ND)
+        numbers_N = self._space.clip_numbers(indices_ND)
+        result_N = np.empty(len(indices_ND), dtype=np.int64)
+        for number in np.unique(numbers_N):
+            result_N[numbers_N == number] = self.tables[number].costs(indices_ND[numbers_N == number])
+        return result_N
+
+    def bounds(self) -> tuple[int, int]:
+        """Least and greatest cost in the space, exactly."""
+        lows, highs = zip(*self.bounds_by_clip(), strict=True)
+        return min(lows), max(highs)
+
+    def bounds_by_clip(self) -> tuple[tuple[int, int], ...]:
+        """Least and greatest cost for each of `clips`."""
+        found = {table: table.bounds() for table in set(self.tables)}
+        return tuple(found[table] for table in self.tables)
+
+
+def _extent(metric: Metric, clip: ClipGeometry) -> tuple[int, ...]:
+    """What of a clip a cost depends on."""
+    if metric == "params":
+        return ()
+    if metric in ("stream_buffer_bytes", "stream_state_bytes", "step_peak_activation_bytes"):
+        return (clip.resolution,)
+    return clip.num_frames, clip.resolution
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ from search_spaces.spec_json import Choice
 if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
 
-Group = Literal["depth", "width", "kernel", "expansion", "se"]
+Group = Literal["depth", "width", "kernel", "expansion", "se", "clip"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,8 @@ class Decision:
 
     Attributes:
         name: Such as `block3.layer2.kernel`.
-        block: Index of the block it belongs to, from 0; the number of blocks for the head.
-        layer: Index of the layer within the block, from 0; None for a decision of the whole block or head.
+        block: Index of the block it belongs to, from 0; the number of blocks for the head, one more for the clip.
+        layer: Index of the layer within the block, from 0; None for a decision of the whole block, head or clip.
     """
 
     name: str
@@ -57,7 +57,15 @@ def decisions_of(space: "SearchSpace") -> tuple[Decision, ...]:
     head = Decision(
         name="head.width", group="width", choices=space.width_multipliers, block=len(space.blocks), layer=None
     )
-    return (*decisions, head)
+    clip = space.clip_choices.by_name() if space.clip_choices else {}
+    return (
+        *decisions,
+        head,
+        *(
+            Decision(name=name, group="clip", choices=choices, block=len(space.blocks) + 1, layer=None)
+            for name, choices in clip.items()
+        ),
+    )
 
 
 @functools.lru_cache(maxsize=64)

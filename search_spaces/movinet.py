@@ -1,9 +1,11 @@
-"""The named search spaces: the MoViNet base space of the paper, and `nano` for CPUs and tests."""
+"""The named search spaces: the paper's base space, its scaled ones, and `nano` for CPUs and tests."""
 
 import difflib
 from pathlib import Path
 
-from search_spaces.errors import SpaceError
+from search_spaces.errors import SpaceError, shown
+from search_spaces.published import NAMES, published
+from search_spaces.scaling import PUBLISHED_COEFFICIENTS, scaled_space
 from search_spaces.space import BlockChoices, SearchSpace
 from search_spaces.space_json import read_space
 from search_spaces.spec import ClipGeometry
@@ -47,19 +49,57 @@ NANO = SearchSpace(
 )
 """The same decisions on few, narrow blocks whose widths stay distinct after rounding; one second of video at 8 fps."""
 
-SPACES: dict[str, SearchSpace] = {"a2": A2, "nano": NANO}
+PHIS = {"a0": -2, "a1": -1, "a2": 0, "a3": 1, "a4": 2, "a5": 3}
+"""Of the spaces that the published networks of the same names were found in (paper, A.1)."""
+PHI_PREFIX = "phi:"
+SPACES: dict[str, SearchSpace] = {
+    **{
+        name: scaled_space(A2, PUBLISHED_COEFFICIENTS, phi=phi, name=name, clip=published(network).clip)
+        for (name, phi), network in zip(PHIS.items(), NAMES, strict=True)
+    },
+    "nano": NANO,
+}
+
+
+def space_at(phi: float) -> SearchSpace:
+    """The base space at any phi, with the clip that the published coefficients give.
+
+    Raises:
+        SpaceError: As `scaled_space`.
+    """
+    return scaled_space(A2, PUBLISHED_COEFFICIENTS, phi=phi, name=f"{PHI_PREFIX}{phi:g}")
+
+
+def phi_of(name: str) -> float | None:
+    """The phi of a space that `find_space` finds by this name; None for one that is not scaled from the base space."""
+    if name.startswith(PHI_PREFIX):
+        return _phi(name.removeprefix(PHI_PREFIX))
+    return PHIS.get(name)
 
 
 def find_space(name: str) -> SearchSpace:
-    """The space of a name, or of a JSON file.
+    """The space of a name, of `phi:` and a number, or of a JSON file.
+
+    `a0` to `a5` look at clips as the networks of these names were published, which do not follow the coefficients;
+    `phi:1` is `a3` with the clip that does.
 
     Raises:
-        SpaceError: Neither a known name nor a readable space file.
+        SpaceError: Neither a known name, nor a phi in range, nor a readable space file.
     """
     if name in SPACES:
         return SPACES[name]
+    if name.startswith(PHI_PREFIX):
+        return space_at(_phi(name.removeprefix(PHI_PREFIX)))
     if name.endswith(".json"):
         return read_space(Path(name))
     close = difflib.get_close_matches(name, SPACES, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    raise SpaceError(f"a space must be one of {', '.join(SPACES)} or a JSON file, but got {name!r}{hint}")
+    known = ", ".join((*SPACES, f"{PHI_PREFIX}<number>"))
+    raise SpaceError(f"a space must be one of {known} or a JSON file, but got {name!r}{hint}")
+
+
+def _phi(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SpaceError(f"phi must be a number, such as {PHI_PREFIX}1.5, but got {shown(text)}") from None

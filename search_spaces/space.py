@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
+from search_spaces.clip_choices import NUM_FRAMES, RATE_FPS, RESOLUTION, ClipChoices
 from search_spaces.decisions import Decision, decisions_of, depth_conditions
 from search_spaces.errors import SpaceError, SpecError, shown
+from search_spaces.membership import choice_of
 from search_spaces.rounding import round_width
 from search_spaces.spec import (
     FIRST_BLOCK,
@@ -88,11 +90,13 @@ class SearchSpace:
     """A MoViNet-like space (paper 3.1 and Table 1), as data.
 
     Attributes:
+        clip: What its networks look at; with `clip_choices`, one of these.
         kernels: Names of the depthwise kernels each layer chooses from.
         expansions: Multipliers of the block's width for the bottleneck's inner width.
         width_multipliers: Of each block's and the head's base width; the stem has none.
         se: Choices for squeeze-and-excitation per layer.
         expansion_of: Whether `expansions` multiply the base width or the chosen width (movinet.md 2.2).
+        clip_choices: What a clip may be where it is decided too; None leaves it at `clip`.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -108,6 +112,7 @@ class SearchSpace:
     width_multipliers: tuple[float, ...]
     se: tuple[bool, ...]
     expansion_of: Literal["base", "chosen"] = "base"
+    clip_choices: ClipChoices | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.blocks) <= MAX_BLOCKS:
@@ -130,6 +135,8 @@ class SearchSpace:
             object.__setattr__(self, name, tuple(map(float, multipliers)))
         if not 1 <= self.head_width <= MAX_CHANNELS:
             raise SpaceError(f"must be in [1, {MAX_CHANNELS}], but got {self.head_width}", where="head_width")
+        if self.clip not in self.clips:
+            raise SpaceError(f"must be one of its clip_choices, but got {shown(self.clip)}", where="clip")
         try:
             for kernel in self.kernels:
                 parse_kernel(kernel)
@@ -142,8 +149,13 @@ class SearchSpace:
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """All decisions, block by block: depth, width, then kernel, expansion and SE of every possible layer."""
+        """All decisions, block by block: depth, width, then kernel, expansion and SE of every layer; head; clip."""
         return decisions_of(self)
+
+    @property
+    def clips(self) -> tuple[ClipGeometry, ...]:
+        """Every clip that its networks may look at; the only one where the clip is not decided."""
+        return (self.clip,) if self.clip_choices is None else self.clip_choices.clips()
 
     @property
     def hash(self) -> str:
@@ -155,7 +167,7 @@ class SearchSpace:
     def size(self) -> int:
         """Number of genotypes, exactly; choices of inactive decisions do not count."""
         per_layer = len(self.kernels) * len(self.expansions) * len(self.se)
-        size = len(self.width_multipliers)
+        size = len(self.width_multipliers) * len(self.clips)
         for block in self.blocks:
             size *= len(self.width_multipliers) * sum(per_layer**depth for depth in block.depths)
         return size
@@ -174,6 +186,15 @@ class SearchSpace:
     def canonical(self, indices_ND: Indices) -> Indices:
         """The same genotypes with 0 at inactive decisions, so that equal networks compare equal."""
         return np.where(self.active(indices_ND), indices_ND, np.int8(0)).astype(np.int8)
+
+    def clip_numbers(self, indices_ND: Indices) -> NDArray[np.intp]:
+        """Which of `clips` each genotype looks at, (N,)."""
+        numbers_N = np.zeros(len(indices_ND), dtype=np.intp)
+        if self.clip_choices is not None:
+            counts = [len(choices) for choices in self.clip_choices.by_name().values()]
+            for count, column_N in zip(counts, indices_ND[:, -len(counts) :].T, strict=True):
+                numbers_N = numbers_N * count + column_N
+        return numbers_N
 
     def sample(self, rng: np.random.Generator) -> Genotype:
         """One genotype, uniform over the choices of every decision."""
@@ -241,7 +262,7 @@ class SearchSpace:
             layers = [self._layer(genotype, number, layer, width) for layer in range(int(genotype[f"{prefix}.depth"]))]
             blocks.append(BlockSpec(layers=tuple(layers)))
         spec = ArchSpec(
-            clip=self.clip,
+            clip=self._clip(genotype),
             stem_width=self.stem_width,
             blocks=tuple(blocks),
             head_width=round_width(self.head_width * _number(genotype["head.width"])),
@@ -257,7 +278,7 @@ class SearchSpace:
         for decision in self.decisions:
             if decision.layer is not None and decision.layer >= len(spec.blocks[decision.block].layers):
                 continue
-            choice = self._choice_of(decision, spec)
+            choice = choice_of(self, decision, spec)
             if choice is None:
                 return None
             genotype[decision.name] = choice
@@ -292,6 +313,15 @@ class SearchSpace:
                 result[other.name] = changed.get(other.name, changed[f"{last}.{other.group}"])
         return result
 
+    def _clip(self, genotype: Genotype) -> ClipGeometry:
+        if self.clip_choices is None:
+            return self.clip
+        return ClipGeometry(
+            num_frames=int(genotype[NUM_FRAMES]),
+            resolution=int(genotype[RESOLUTION]),
+            rate_fps=float(genotype[RATE_FPS]),
+        )
+
     def _layer(self, genotype: Genotype, block: int, layer: int, width: int) -> LayerSpec:
         prefix = layer_name(block, layer)
         base = self.blocks[block].base_width if self.expansion_of == "base" else width
@@ -302,29 +332,6 @@ class SearchSpace:
             stride=self.blocks[block].stride if layer == 0 else 1,
             se=bool(genotype[f"{prefix}.se"]),
         )
-
-    def _choice_of(self, decision: Decision, spec: ArchSpec) -> Choice | None:
-        if decision.block == len(self.blocks):
-            wanted: tuple[object, ...] = (spec.head_width,)
-            return next((c for c in decision.choices if (round_width(self.head_width * _number(c)),) == wanted), None)
-        block, layers = self.blocks[decision.block], spec.blocks[decision.block].layers
-        if decision.group == "depth":
-            return len(layers) if len(layers) in block.depths else None
-        if decision.layer is None:
-            matches = (c for c in decision.choices if round_width(block.base_width * _number(c)) == layers[0].width)
-            return next(matches, None)
-        layer = layers[decision.layer]
-        base = block.base_width if self.expansion_of == "base" else layer.width
-        for choice in decision.choices:
-            if decision.group == "kernel":
-                found = parse_kernel(str(choice)) == layer.kernel
-            elif decision.group == "se":
-                found = choice == layer.se
-            else:
-                found = round_width(base * _number(choice)) == layer.expansion
-            if found:
-                return choice
-        return None
 
     def largest_widths(self) -> ArchSpec:
         """The spec with every width, expansion and depth at its largest; what a supernet allocates."""

@@ -5,6 +5,7 @@ is looked up in tables that are summed, or of which the greatest counts, can be 
 its unit in `_per`, and its table in `Target._table`. A measured latency, `latency=10ms/frame@table.json`, goes there.
 """
 
+import operator
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.cost import BYTES, DataType, cost
-from search_spaces.cost_table import CostTable, Metric, cost_table
-from search_spaces.errors import TargetError
+from search_spaces.cost_table import PEAKS, CostTable, Metric, cost_table
+from search_spaces.errors import TargetError, UsageError
+from search_spaces.mean_cost import Floats, mean_cost
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.variant import Variant
@@ -89,9 +91,11 @@ class Target:
 
     def cost(self, spec: ArchSpec, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None) -> float:
         """A network's cost in this target's unit."""
-        found = cost(spec, variant, num_classes=num_classes, clip=self._counted(clip or spec.clip), dtype=self._dtype)
+        clip = clip or spec.clip
+        counted = replace(clip, num_frames=1) if self._metric == "step_peak_activation_bytes" else clip
+        found = cost(spec, variant, num_classes=num_classes, clip=counted, dtype=self._dtype)
         names = {"state": "stream_state_bytes", "activations": "peak_activation_bytes"}
-        return float(getattr(found, names.get(self.metric, self.metric))) * self.scale(clip or spec.clip)
+        return float(getattr(found, names.get(self.metric, self.metric))) * self.scale(clip)
 
     def costs(
         self,
@@ -102,35 +106,51 @@ class Target:
         num_classes: int,
         clip: ClipGeometry | None = None,
     ) -> NDArray[np.float64]:
-        """Costs of genotypes of a space in this target's unit, (N,)."""
-        table = self._table(space, variant, num_classes=num_classes, clip=clip or space.clip)
-        return table.costs(indices_ND).astype(np.float64) * self._unit(clip or space.clip)
+        """Costs of genotypes of a space in this target's unit, (N,), each for its own clip where that is decided."""
+        table = self._table(space, variant, num_classes=num_classes, clip=clip)
+        costs_N = table.costs(indices_ND).astype(np.float64)
+        if len(table.clips) == 1:
+            return costs_N * self._unit(table.clips[0])
+        units = np.array([self._unit(each) for each in table.clips])
+        return np.asarray(costs_N * units[space.clip_numbers(indices_ND)])
 
     def bounds(
         self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None
     ) -> tuple[float, float]:
         """Least and greatest cost in a space, in this target's unit."""
-        low, high = self._table(space, variant, num_classes=num_classes, clip=clip or space.clip).bounds()
-        unit = self._unit(clip or space.clip)
-        return low * unit, high * unit
+        table = self._table(space, variant, num_classes=num_classes, clip=clip)
+        units = [self._unit(each) for each in table.clips]
+        lows, highs = zip(*table.bounds_by_clip(), strict=True)
+        return min(map(operator.mul, lows, units)), max(map(operator.mul, highs, units))
+
+    def mean(
+        self, space: SearchSpace, variant: Variant, chance_DC: Floats, *, num_classes: int
+    ) -> tuple[float, Floats]:
+        """Mean cost of a policy's architectures in this target's unit, and its gradient; see `mean_cost`.
+
+        Raises:
+            UsageError: The cost is the greatest of its parts, whose mean is no sum.
+        """
+        if self._metric in PEAKS:
+            raise UsageError(
+                f"a policy's mean cost must be of a target whose parts are summed, which peak activations are not, "
+                f"but got {self.text}; start the search with search.start=uniform"
+            )
+        table = self._table(space, variant, num_classes=num_classes, clip=None)
+        return mean_cost(space, table, chance_DC, [self._unit(each) for each in table.clips])
 
     @property
     def _dtype(self) -> DataType:
         return self.dtype or "fp32"
 
-    def _counted(self, clip: ClipGeometry) -> ClipGeometry:
-        """The clip that the cost is counted for."""
-        return replace(clip, num_frames=1) if self.metric == "activations" and self.per == "frame" else clip
+    @property
+    def _metric(self) -> Metric:
+        if self.metric == "activations" and self.per == "frame":
+            return "step_peak_activation_bytes"
+        return _METRICS[self.metric]
 
-    def _table(self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry) -> CostTable:
-        return cost_table(
-            space,
-            variant,
-            metric=_METRICS[self.metric],
-            num_classes=num_classes,
-            clip=self._counted(clip),
-            dtype=self._dtype,
-        )
+    def _table(self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry | None) -> CostTable:
+        return cost_table(space, variant, metric=self._metric, num_classes=num_classes, clip=clip, dtype=self._dtype)
 
     def _unit(self, clip: ClipGeometry) -> float:
         return self.scale(clip) * (0.5e-9 if self.metric == "paper_gflops" else 1.0)

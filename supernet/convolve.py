@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from search_spaces.spec import Kernel, same_size
-from supernet import native
-from supernet.depthwise import depthwise_conv
+from supernet.depthwise import depthwise_conv, listened_to
 from supernet.timeline import Timeline
 
 
@@ -56,15 +55,13 @@ def convolve_channels(
         if timeline.variant.causal:
             x_BTXC = timeline.look_back(name, x_BTXC, kernel[0] - 1)
             times = (0, 0)
-    fast, over_time_alone = native.usable(x_NCHW, weight), kernel[0] > 1 and kernel[1:] == (1, 1) and stride == 1
-    if over_time_alone and not fast:  # as 2-D convolution with the pixels of a frame in a row
-        x_BCTX = (x_BTXC.flatten(2, 3) if x_BTXC.ndim == 5 else x_BTXC).permute(0, 3, 1, 2)
-        kernel_CT = weight.view(channels, 1, kernel[0], 1)
-        y_BTXC = F.conv2d(x_BCTX, kernel_CT, padding=(times[0], 0), groups=channels).permute(0, 2, 3, 1)
-    elif weight.ndim == 5 or fast:
+    if weight.ndim == 5 or not listened_to():
         x_BTHWC = x_BTXC if x_BTXC.ndim == 5 else x_BTXC.unsqueeze(3 if kernel[0] > 1 else 1)
         padding = (times, rows, columns)
         y_BTXC = depthwise_conv(x_BTHWC, weight.view(channels, 1, *kernel), stride=stride, padding=padding)
+    elif kernel[0] > 1:  # with the pixels of a frame in a row
+        x_BCTX = x_BTXC.permute(0, 3, 1, 2)
+        y_BTXC = F.conv2d(x_BCTX, weight, padding=(times[0], 0), groups=channels).permute(0, 2, 3, 1)
     else:
         x_NCHW = F.pad(x_NCHW, (*columns, *rows))
         y_BTXC = F.conv2d(x_NCHW, weight, stride=stride, groups=channels).permute(0, 2, 3, 1)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, SupportsFloat, get_args
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,10 @@ from results.records import Measurement
 from results.stopwatch import Stopwatch
 from search_spaces.errors import UsageError
 from search_spaces.space import Candidate
+from search_spaces.spec import ClipGeometry
 from supernet.inputs import network_input
 from supernet.masked_decay import Run, add_decay_gradients, decay_weights
-from supernet.optim import RMSProp, cosine_with_warmup
+from supernet.optim import RMSProp, adamw, cosine_with_warmup
 from supernet.supernet import Checkpointing, Supernet
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from video.clips import ClipBatch
@@ -24,8 +25,8 @@ OPTIMIZER = "optimizer.safetensors"
 
 Quality = Literal["accuracy", "probability"]
 OptimizerName = Literal["adamw", "rmsprop"]
-Batches = Callable[[int], Iterator[ClipBatch]]
-"""Batches from a position of an endless stream on; the position counts batches."""
+Batches = Callable[[int, ClipGeometry], Iterator[ClipBatch]]
+"""Batches from a position of an endless stream on, which counts batches, for networks meant for such clips."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,8 @@ class SupernetEvaluator:
         num_steps: Steps of the whole search.
         train_batches: Stream of training batches, one per architecture and step, in order.
         reward_batches: Stream of held-out batches, likewise.
-        compare_batches: The held-out clips of the final comparison, the same at every call.
+        compare_batches: The held-out clips of the final comparison, for the clip that networks are meant for; the same
+            at every call.
         stopwatch: Books the phase `data` while waiting for clips.
         amp_dtype: Type of autocast, None for none.
     """
@@ -112,7 +114,7 @@ class SupernetEvaluator:
         num_steps: int,
         train_batches: Batches,
         reward_batches: Batches,
-        compare_batches: Callable[[], Iterator[ClipBatch]],
+        compare_batches: Callable[[ClipGeometry], Iterator[ClipBatch]],
         stopwatch: Stopwatch,
         amp_dtype: torch.dtype | None = None,
     ) -> None:
@@ -122,71 +124,70 @@ class SupernetEvaluator:
         self._reward_stream = _Stream(reward_batches, stopwatch)
         self._compare_batches, self._stopwatch = compare_batches, stopwatch
         self._amp_dtype = amp_dtype
+        self._loss: _LateLoss | None = None
         # weights decay apart from the optimizer, for only what was run does
         self._optimizer: torch.optim.Optimizer
         if config.optimizer == "rmsprop":
             self._optimizer = RMSProp(supernet.parameters(), lr=config.learning_rate)
         else:
-            self._optimizer = torch.optim.AdamW(supernet.parameters(), lr=config.learning_rate, weight_decay=0.0)
+            self._optimizer = adamw(supernet, learning_rate=config.learning_rate, weight_decay=0.0)
 
-    def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> float:
+    def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> SupportsFloat:
         """One weight step; gradients are the mean over the candidates, absent parameters counting as zero.
 
-        Raises:
-            UsageError: The loss is no longer finite.
+        Returns:
+            Mean loss before the step, nats, which is on the device until the next measurement or until it is asked for;
+            then it raises UsageError where it is not finite.
         """
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
         for number, (candidate, mixed) in enumerate(zip(candidates, warmup, strict=True)):
-            batch = self._train_stream.take(step * len(candidates) + number)
+            batch = self._train_stream.take(step * len(candidates) + number, candidate.spec.clip)
             clips_BCTHW, labels_B = network_input(batch, self._device)
             with self._autocast():
                 logits_BK = self._supernet(clips_BCTHW, candidate.spec, mixed)
             loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self._config.label_smoothing)
             torch.autograd.backward(loss / len(candidates))
             losses.append(loss.detach())
-        runs = [Run(candidate.spec, mixed) for candidate, mixed in zip(candidates, warmup, strict=True)]
-        if self._config.optimizer == "rmsprop":
-            add_decay_gradients(self._supernet, runs, weight_decay=self._config.weight_decay)
-        if self._config.max_gradient_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), self._config.max_gradient_norm)
-        factor = cosine_with_warmup(
-            step,
-            num_steps=self._num_steps,
-            warmup_steps=round(self._config.warmup_fraction * self._num_steps),
-        )
-        rate = self._config.learning_rate * factor
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        if self._config.optimizer == "adamw":
-            decay_weights(self._supernet, runs, amount=rate * self._config.weight_decay)
-        self._optimizer.step()
-        mean_loss = float(torch.stack(losses).mean())
-        if not math.isfinite(mean_loss):
-            raise UsageError(
-                f"the loss must stay finite, but got {mean_loss} in step {step}; a smaller weights.learning_rate than "
-                f"{self._config.learning_rate:g} may help"
-            )
-        return mean_loss
+        with self._stopwatch.phase("optimizer"):
+            runs = [Run(candidate.spec, mixed) for candidate, mixed in zip(candidates, warmup, strict=True)]
+            self._move_weights(step, runs)
+        self._loss = _LateLoss(torch.stack(losses).mean(), step=step, learning_rate=self._config.learning_rate)
+        return self._loss
 
     @torch.no_grad()
     def measure(self, step: int, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
-        """Quality of each candidate on a held-out batch of its own."""
-        scores = []
+        """Quality of each candidate on a held-out batch of its own.
+
+        The loss of the training step before comes over from the device with them, in one transfer.
+        """
+        numbers, nums_clips = [], []
         for number, candidate in enumerate(candidates):
-            batch = self._reward_stream.take(step * len(candidates) + number)
-            scores.append((self._score(candidate, batch), len(batch.indices)))
-        return [Measurement(quality=float(score) / num_clips, num_clips=num_clips) for score, num_clips in scores]
+            batch = self._reward_stream.take(step * len(candidates) + number, candidate.spec.clip)
+            numbers.append(self._score(candidate, batch).double())
+            nums_clips.append(len(batch.indices))
+        loss, self._loss = self._loss, None
+        if loss is None:
+            scores = torch.stack(numbers).tolist()
+        else:
+            *scores, loss.number = torch.stack([*numbers, loss.tensor.double()]).tolist()
+        return _measurements(scores, nums_clips)
 
     @torch.no_grad()
     def compare(self, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
-        """Quality of each candidate over the same held-out clips, which are read once for all of them."""
-        scores, num_clips = [0.0] * len(candidates), 0
-        for batch in self._waited_for(self._compare_batches()):
-            for number, candidate in enumerate(candidates):
-                scores[number] += float(self._score(candidate, batch))
-            num_clips += len(batch.indices)
-        return [Measurement(quality=score / num_clips, num_clips=num_clips) for score in scores]
+        """Quality of each candidate over the same held-out clips.
+
+        They are read once for all candidates that are meant for clips of the same geometry.
+        """
+        scores = [torch.zeros((), dtype=torch.float64, device=self._device) for _ in candidates]
+        nums_clips = [0] * len(candidates)
+        for clip in dict.fromkeys(candidate.spec.clip for candidate in candidates):
+            numbers = [number for number, candidate in enumerate(candidates) if candidate.spec.clip == clip]
+            for batch in self._waited_for(self._compare_batches(clip)):
+                for number in numbers:
+                    scores[number] += self._score(candidates[number], batch)
+                    nums_clips[number] += len(batch.indices)
+        return _measurements(torch.stack(scores).tolist(), nums_clips)
 
     def state(self) -> Mapping[str, bytes]:
         """Weights and the optimizer's moments."""
@@ -220,21 +221,62 @@ class SupernetEvaluator:
             score = logits_BK.double().softmax(dim=1).gather(1, labels_B[:, None]).clamp(max=1.0).sum()
         return score
 
+    def _move_weights(self, step: int, runs: Sequence[Run]) -> None:
+        config = self._config
+        if config.optimizer == "rmsprop":
+            add_decay_gradients(self._supernet, runs, weight_decay=config.weight_decay)
+        if config.max_gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), config.max_gradient_norm)
+        factor = cosine_with_warmup(
+            step, num_steps=self._num_steps, warmup_steps=round(config.warmup_fraction * self._num_steps)
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        if config.optimizer == "adamw":
+            decay_weights(self._supernet, runs, amount=config.learning_rate * factor * config.weight_decay)
+        self._optimizer.step()
+
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
 
 
+class _LateLoss:
+    """A loss that need not have left the device, and so need not have been computed, before its number is asked for."""
+
+    def __init__(self, tensor: torch.Tensor, *, step: int, learning_rate: float) -> None:
+        self.tensor = tensor
+        self.number: float | None = None
+        self._step, self._learning_rate = step, learning_rate
+
+    def __float__(self) -> float:
+        if self.number is None:
+            self.number = float(self.tensor)
+        if not math.isfinite(self.number):
+            raise UsageError(
+                f"the loss must stay finite, but got {self.number} in step {self._step}; a smaller "
+                f"weights.learning_rate than {self._learning_rate:g} may help"
+            )
+        return self.number
+
+
+def _measurements(scores: Sequence[float], nums_clips: Sequence[int]) -> list[Measurement]:
+    return [
+        Measurement(quality=score / num_clips, num_clips=num_clips)
+        for score, num_clips in zip(scores, nums_clips, strict=True)
+    ]
+
+
 class _Stream:
-    """Batches in order, opened anew where the order is broken, as after a resume."""
+    """Batches in order, opened anew where the order is broken, as after a resume, and for clips of another geometry."""
 
     def __init__(self, batches: Batches, stopwatch: Stopwatch) -> None:
         self._batches, self._stopwatch = batches, stopwatch
         self._iterator: Iterator[ClipBatch] | None = None
-        self._next = -1
+        self._next: tuple[int, ClipGeometry] | None = None
 
-    def take(self, position: int) -> ClipBatch:
+    def take(self, position: int, clip: ClipGeometry) -> ClipBatch:
         with self._stopwatch.phase("data"):
-            if self._iterator is None or position != self._next:
-                self._iterator = self._batches(position)
-            self._next = position + 1
+            if self._iterator is None or self._next != (position, clip):
+                self._iterator = self._batches(position, clip)
+            self._next = position + 1, clip
             return next(self._iterator)

@@ -4,26 +4,26 @@ import torch
 from torch import Tensor
 
 from search_spaces.errors import UsageError
-from supernet.video_net import State, VideoNet
+from supernet.frozen import FrozenNet
+from supernet.state import State
+from supernet.video_net import VideoNet
 
 
 class Stream:
     """Frames one after the other through a network that streams; the object holds the state, not the network.
 
-    Several streams may share one network. For frames of many sources at once, step a batch of states instead.
+    Several streams may share one frozen network. For frames of many sources at once, step a batch of states instead.
 
     Args:
-        net: The network, in evaluation mode.
+        net: The network, in evaluation mode; it is frozen as it is now unless it is already.
 
     Raises:
         UsageError: The network is in training mode, in which every frame would move its statistics.
         SpecError: On the first push, where the network does not stream.
     """
 
-    def __init__(self, net: VideoNet) -> None:
-        if net.training:
-            raise UsageError("a network must be in evaluation mode to stream, net.eval(), but is in training")
-        self._net = net
+    def __init__(self, net: VideoNet | FrozenNet) -> None:
+        self._net = net if isinstance(net, FrozenNet) else FrozenNet(net)
         self._state: State | None = None
         self.num_frames = 0
 
@@ -39,7 +39,7 @@ class Stream:
             raise UsageError(f"a frame must be of shape (3, H, W), but got {tuple(frame_CHW.shape)}")
         if self._state is None:
             self._state = self._net.init_state(1, *frame_CHW.shape[1:])
-        logits_BK, self._state = self._net.step(frame_CHW[None], self._state)
+        logits_BK = self._net.step_(frame_CHW[None], self._state)
         self.num_frames += 1
         return logits_BK[0]
 

@@ -110,6 +110,11 @@ class Timeline:
             (B or 1, T, channels), fp32.
         """
         numbers_BT1 = self._frames_seen_BT1 - 1.0
-        even_C = torch.arange(0.0, channels, 2.0, device=numbers_BT1.device)
-        angles_BTC = numbers_BT1 * 10_000.0 ** (-even_C / channels)  # an odd channel has that of the even one before
+        angles_BTC = numbers_BT1 * encoding_rates(channels, device=numbers_BT1.device)
         return torch.cat((angles_BTC.sin(), angles_BTC[..., : channels // 2].cos()), dim=-1)
+
+
+def encoding_rates(channels: int, *, device: torch.device) -> Tensor:
+    """Radians per frame of the even channels of a positional encoding; an odd channel has that of the one before."""
+    even_C = torch.arange(0.0, channels, 2.0, device=device)
+    return 10_000.0 ** (-even_C / channels)

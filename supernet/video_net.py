@@ -6,7 +6,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from search_spaces.errors import SpecError, StateError, UsageError
+from search_spaces.errors import UsageError
 from search_spaces.spec import (
     INPUT_CHANNELS,
     STEM_KERNEL,
@@ -16,13 +16,10 @@ from search_spaces.spec import (
     has_skip_projection,
     layer_name,
 )
-from search_spaces.stream_state import StateEntry, state_entries
 from search_spaces.variant import Variant, check_fits
 from supernet.layers import Bottleneck, ConvNorm, Head
+from supernet.state import State, StateForm
 from supernet.timeline import Timeline
-
-State = dict[str, Tensor]
-"""What a stream remembers, by name; the first dimension of every entry counts streams. See `state_entries`."""
 
 
 class VideoNet(nn.Module):
@@ -77,13 +74,7 @@ class VideoNet(nn.Module):
         Raises:
             SpecError: The network does not stream.
         """
-        self._check_streams()
-        entries = state_entries(self.spec, self.variant, height=height, width=width)
-        like = self.head.dense_weight
-        return {
-            name: like.new_zeros(num_streams, *entry.shape, dtype=_dtype(entry, like.dtype))
-            for name, entry in entries.items()
-        }
+        return self._state_form(height, width).zeros(num_streams)
 
     def step(
         self, clips_BCTHW: Tensor, state: Mapping[str, Tensor], *, per_frame: bool = False
@@ -107,48 +98,21 @@ class VideoNet(nn.Module):
                 the weights.
             UsageError: Frames of another shape.
         """
-        self._check_streams()
-        _check_clips(clips_BCTHW, dimensions=(4, 5))
-        self._check_state(state, clips_BCTHW)
+        check_clips(clips_BCTHW, dimensions=(4, 5))
+        self._state_form(*clips_BCTHW.shape[-2:]).check(state, num_streams=clips_BCTHW.shape[0])
         timeline = Timeline.of(clips_BCTHW, self.variant, past=state)
         return run(self, clips_BCTHW, self.spec, timeline=timeline, per_frame=per_frame), timeline.future
 
-    def _check_streams(self) -> None:
-        if not self.variant.streams:
-            raise SpecError(
-                "must be causal, with no global pool in se, for a network that streams, "
-                f"but got causal {self.variant.causal} and se {self.variant.se} with a {self.variant.se_pool} pool",
-                where="variant",
-            )
-
-    def _check_state(self, state: Mapping[str, Tensor], clips_BCTHW: Tensor) -> None:
-        num_streams, (height, width) = clips_BCTHW.shape[0], clips_BCTHW.shape[-2:]
-        entries = state_entries(self.spec, self.variant, height=height, width=width)
-        like = self.head.dense_weight
-        for name in (*entries, *sorted(state)):
-            if name not in entries or not isinstance(state.get(name), Tensor):
-                found = "is missing" if name in entries else "got an unknown one"
-                raise StateError(f"a state must have exactly the entries of its network, but {found}", where=name)
-        for name, entry in entries.items():
-            given = state[name]
-            wanted: tuple[object, object, object]
-            wanted = (num_streams, *entry.shape), _dtype(entry, like.dtype), like.device
-            if wanted != (tuple(given.shape), given.dtype, given.device):
-                raise StateError(
-                    f"must be of shape {wanted[0]} for {num_streams} streams of {height}x{width} pixels, {wanted[1]} "
-                    f"on {wanted[2]}, but got {tuple(given.shape)}, {given.dtype} on {given.device}",
-                    where=name,
-                )
+    def _state_form(self, height: int, width: int) -> StateForm:
+        return StateForm.of(self.spec, self.variant, height=height, width=width, like=self.head.dense_weight)
 
 
-def _dtype(entry: StateEntry, weights: torch.dtype) -> torch.dtype:
-    """Type of an entry's tensor; sums have at least 32 bits."""
-    if entry.type == "int32":
-        return torch.int32
-    return weights if entry.type == "network" else torch.promote_types(weights, torch.float32)
+def check_clips(clips_BCTHW: Tensor, *, dimensions: tuple[int, ...]) -> None:
+    """Refuse what are no clips (B, 3, T, H, W) or, where four `dimensions` are allowed, frames (B, 3, H, W).
 
-
-def _check_clips(clips_BCTHW: Tensor, *, dimensions: tuple[int, ...]) -> None:
+    Raises:
+        UsageError: Of another shape, or empty.
+    """
     shape = tuple(clips_BCTHW.shape)
     if len(shape) not in dimensions or shape[1] != INPUT_CHANNELS or 0 in shape:
         frames = f", or frames (B, {INPUT_CHANNELS}, H, W)" if 4 in dimensions else ""
@@ -252,7 +216,7 @@ def run(
         per_frame: Logits after every frame.
     """
     if timeline is None:
-        _check_clips(clips_BCTHW, dimensions=(5,))
+        check_clips(clips_BCTHW, dimensions=(5,))
         timeline = Timeline.of(clips_BCTHW, parts.variant)
     x_NCHW = clips_BCTHW if clips_BCTHW.ndim == 4 else clips_BCTHW.transpose(1, 2).flatten(0, 1)
     x_NCHW = x_NCHW.contiguous(memory_format=torch.channels_last)

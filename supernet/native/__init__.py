@@ -1,4 +1,4 @@
-"""Kernels of our own for the CPU: called with tensors, computed in C++ (`kernels.cpp`)."""
+"""Kernels of our own for the CPU: called with tensors, computed in C++ (`training.cpp`)."""
 
 import ctypes
 import functools
@@ -13,7 +13,7 @@ from supernet.native.build import library
 
 CODES: dict[Activation | None, int] = {None: 0, "swish": 1, "hard_swish": 2}
 MAX_TAPS = 15
-"""As in `kernels.cpp`."""
+"""As in `training.cpp`."""
 Shape = Any
 """Of a convolution, as `shape_of` makes it."""
 

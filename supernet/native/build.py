@@ -12,11 +12,13 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 
 SWITCH = "MOVINAS_NATIVE"
-FLAGS = ("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared")
+SOURCES, HEADERS = ("training.cpp", "inference.cpp"), ("vectors.h", "depthwise.h", "matrix.h")
+FLAGS = ("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-fopenmp")
 BUILD_TIMEOUT_S = 120
 _log = logging.getLogger(__name__)
 
@@ -38,21 +40,34 @@ def library() -> ctypes.CDLL | None:
 
 def _built(compiler: str) -> Path:
     """The shared library, in the user's cache, under a name that changes with all it depends on."""
-    source = files("supernet.native").joinpath("kernels.cpp").read_bytes()
+    sources = {name: files("supernet.native").joinpath(name).read_bytes() for name in (*SOURCES, *HEADERS)}
     version = subprocess.run([compiler, "--version"], capture_output=True, check=True, timeout=BUILD_TIMEOUT_S).stdout
-    key = hashlib.sha256(b"\0".join((source, version, " ".join(FLAGS).encode(), _processor().encode()))).hexdigest()
+    key = hashlib.sha256(
+        b"\0".join((*sources.values(), version, " ".join(FLAGS).encode(), _processor().encode()))
+    ).hexdigest()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "movinas" / "native"
     path = cache / f"kernels-{key[:32]}.so"
     if path.exists():
         return path
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        code, built = Path(folder) / "kernels.cpp", Path(folder) / "kernels.so"
-        code.write_bytes(source)
-        command = [compiler, *FLAGS, "-fopenmp", "-o", str(built), str(code)]
-        subprocess.run(command, capture_output=True, check=True, timeout=BUILD_TIMEOUT_S)
+        built = Path(folder) / "kernels.so"
+        for name, text in sources.items():
+            (Path(folder) / name).write_bytes(text)
+        objects = [str(Path(folder) / f"{name}.o") for name in SOURCES]
+        commands = [
+            [compiler, *FLAGS, "-c", "-o", made, str(Path(folder) / name)]
+            for name, made in zip(SOURCES, objects, strict=True)
+        ]
+        with ThreadPoolExecutor() as pool:  # side by side, for somebody waits
+            list(pool.map(_run, commands))
+        _run([compiler, *FLAGS, "-shared", "-o", str(built), *objects])
         built.replace(path)  # whole or not at all: several processes may build at once
     return path
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, capture_output=True, check=True, timeout=BUILD_TIMEOUT_S)
 
 
 def _processor() -> str:

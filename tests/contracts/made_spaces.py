@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 from hypothesis import strategies as st
 
+from search_spaces.clip_choices import ClipChoices
 from search_spaces.space import BlockChoices, Genotype, SearchSpace, population
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
 from search_spaces.variant import Variant
@@ -30,6 +31,13 @@ TINY = SearchSpace(
 """2 widths of the head; 2 widths times (4 + 16) and (16 + 64) stacks of layers in the blocks."""
 TINY_SIZE = 2 * (2 * (4 + 16)) * (2 * (16 + 64))
 TINY_CHOSEN = replace(TINY, expansion_of="chosen")
+TINY_CLIPS = replace(
+    TINY,
+    name="tiny-clips",
+    blocks=(BlockChoices(base_width=16, depths=(1, 2), stride=2),),
+    clip_choices=ClipChoices(num_frames=(2, 4), resolutions=(24, 30), rates_fps=(2.0, 4.0)),
+)
+"""One block, and eight clips."""
 
 _KERNELS = ("1x1x1", "1x3x3", "3x1x1", "3x3x3", "5x1x1", "1x7x7")
 _EXPANSIONS = (0.25, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0)
@@ -40,13 +48,23 @@ def every_genotype(space: SearchSpace) -> Iterator[Genotype]:
     """Written without the space's own sampling and activity: depth first, then as many layers."""
     blocks = [list(_every_block(space, number)) for number in range(len(space.blocks))]
     for head, *chosen in product(space.width_multipliers, *blocks):
-        yield {**{name: value for block in chosen for name, value in block.items()}, "head.width": head}
+        for clip in _every_clip(space):
+            yield {**{name: value for block in chosen for name, value in block.items()}, "head.width": head, **clip}
 
 
 @functools.cache
 def every_row(space: SearchSpace) -> np.ndarray:
     """All genotypes of a space as rows, (N, D)."""
     return population(space, list(every_genotype(space)))
+
+
+def _every_clip(space: SearchSpace) -> Iterator[Genotype]:
+    if space.clip_choices is None:
+        yield {}
+        return
+    choices = space.clip_choices
+    for num_frames, resolution, rate_fps in product(choices.num_frames, choices.resolutions, choices.rates_fps):
+        yield {"clip.num_frames": num_frames, "clip.resolution": resolution, "clip.rate_fps": rate_fps}
 
 
 def _every_block(space: SearchSpace, number: int) -> Iterator[Genotype]:
@@ -74,9 +92,11 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
                 stride=draw(st.sampled_from((1, 2))),
             )
         )
+    choices = draw(st.none() | clip_choices())
     return SearchSpace(
         name="drawn",
-        clip=draw(clips()),
+        clip=draw(clips() if choices is None else st.sampled_from(choices.clips())),
+        clip_choices=choices,
         stem_width=draw(st.integers(1, 24)),
         blocks=tuple(blocks),
         head_width=draw(st.integers(1, 80)),
@@ -103,6 +123,18 @@ def clips() -> st.SearchStrategy[ClipGeometry]:
         num_frames=st.integers(1, 9),
         resolution=st.integers(8, 41),
         rate_fps=st.sampled_from((0.5, 5.0, 12.0, 1000.0)),
+    )
+
+
+def clip_choices() -> st.SearchStrategy[ClipChoices]:
+    def few(values: st.SearchStrategy) -> st.SearchStrategy[tuple]:
+        return st.lists(values, min_size=1, max_size=2, unique=True).map(tuple)
+
+    return st.builds(
+        ClipChoices,
+        num_frames=few(st.integers(1, 9)),
+        resolutions=few(st.integers(8, 41)),
+        rates_fps=few(st.sampled_from((0.5, 5.0, 12.0))),
     )
 
 

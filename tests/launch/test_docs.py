@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from launch import space_show
 from launch.cli import VERBS
 from search_spaces import ensemble_json, spec_json
+from search_spaces.movinet import PHIS
 from search_spaces.space_json import read_space
 
 ROOT = Path(__file__).parents[2]
@@ -30,3 +32,20 @@ def test_the_readme_names_only_verbs_that_exist():
     text = (ROOT / "README.md").read_text()
     for line in re.findall(r"^movinas (.*)$", text, re.MULTILINE):
         assert any(line.startswith(verb) for verb in VERBS), line
+
+
+def test_the_documented_percentiles_are_those_of_the_command():
+    """`movinas space show a0 --samples 100000`, and so on to a5; what it computes, without its process."""
+    text = (ROOT / "docs" / "scaling.md").read_text()
+    rows = re.findall(
+        r"^\| `(a\d)` \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) / ([\d.]+) / ([\d.]+) \|", text, re.MULTILINE
+    )
+    assert [row[0] for row in rows] == list(PHIS)
+    for name, *numbers in rows:
+        document = space_show.describe(space_show.Options(name=name, samples=100_000))
+        macs, found = document["macs"], document["published"]
+        giga = [found["macs"], macs["min"], macs["median"], macs["max"]]
+        expected = [giga[0], 1e9 * found["percentile"], 1e9 * macs["mean"] / giga[0], *giga[1:]]
+        for shown, value in zip(numbers, expected, strict=True):
+            digits = len(shown.partition(".")[2])
+            assert float(shown) == pytest.approx(value / 1e9, abs=0.51 * 10**-digits), name

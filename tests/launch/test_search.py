@@ -113,3 +113,21 @@ def test_every_strategy_searches_and_stands_beside_random_networks(capsys, motio
     assert "Quality of 3 random ones" in report
     assert "Raw argmax, cost / target" in report
     assert call_json(capsys, "inspect", run)["strategy"] == name
+
+
+def test_a_search_can_start_with_its_mean_cost_at_the_target(capsys, motion_manifest, tmp_path):
+    run = tmp_path / "search"
+    options = [f"--data={motion_manifest}", f"--out={run}", *SEARCH, "--search.steps=1"]
+    call_json(capsys, "search", "--space=nano", "--target=macs=14M/clip", "--search.start=at-target", *options)
+    assert "start: at-target" in (run / "config.yaml").read_text()
+    policy = read_history(run / "journal.jsonl").policies[0]
+    assert len(set(policy.probabilities["block2.depth"])) == 2  # the uniform policy has equal ones
+    assert call(capsys, "resume", run)[0] == 0
+
+
+def test_a_start_that_is_none_is_refused(capsys, motion_manifest, tmp_path):
+    options = ["--space=nano", f"--data={motion_manifest}", f"--target={TARGET}", f"--out={tmp_path / 'run'}"]
+    code, _, err = call(capsys, "search", *options, "--search.start=middle")
+    assert code == 2
+    assert "start" in err
+    assert not (tmp_path / "run").exists()

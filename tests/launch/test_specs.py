@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
-from launch.specs import check_classes, find_spec, find_spec_or_ensemble, find_variant
+from launch.specs import check_classes, find_spec, find_spec_or_ensemble, find_variant, with_clip_choices
+from search_spaces.clip_choices import ClipChoices
 from search_spaces.ensemble import temporal_ensemble
 from search_spaces.ensemble_json import make_ensemble_file, write_ensemble
-from search_spaces.errors import SpecError, UsageError
+from search_spaces.errors import SpaceError, SpecError, UsageError
+from search_spaces.movinet import A2, NANO
 from search_spaces.published import published, published_ensemble, released_stream
 from search_spaces.spec_json import make_spec_file, write_spec
 from search_spaces.variant import VARIANTS, Variant
@@ -88,3 +90,35 @@ def test_variants_by_name_and_file(tmp_path):
 def test_numbers_of_classes(classes):
     with pytest.raises(UsageError, match="classes must be in"):
         check_classes(classes)
+
+
+def test_a_clip_is_made_decisions():
+    assert with_clip_choices(A2, None) is A2
+    space = with_clip_choices(A2, "frames=25:50,resolution=172:224,rate_fps=2.5:5")
+    assert space.clip_choices == ClipChoices(num_frames=(25, 50), resolutions=(172, 224), rates_fps=(2.5, 5.0))
+    assert space.clip == A2.clip
+    assert dataclasses.replace(space, clip_choices=None) == A2
+    other = with_clip_choices(NANO, "resolution=32:64")
+    assert [clip.resolution for clip in other.clips] == [32, 64]
+    assert {(clip.num_frames, clip.rate_fps) for clip in other.clips} == {(8, 8.0)}
+    assert other.clip == other.clips[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("frames", r"must be written as .*, but got 'frames': invalid literal"),
+        ("frames=8:a", r"must be written as .*, but got 'frames=8:a': invalid literal"),
+        ("", r"must be written as .*, but got '': '' must be one of frames, resolution, rate_fps, once each"),
+        ("width=8", r"'width' must be one of frames, resolution, rate_fps, once each"),
+        ("frames=8,frames=16", r"'frames' must be one of frames, resolution, rate_fps, once each"),
+    ],
+)
+def test_what_makes_no_choices_of_a_clip_is_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        with_clip_choices(NANO, text)
+
+
+def test_choices_that_no_clip_has_are_refused():
+    with pytest.raises(SpaceError, match=r"^num_frames: every choice must be in \[1, 16384\], but got 0$"):
+        with_clip_choices(NANO, "frames=0:8")

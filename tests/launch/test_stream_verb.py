@@ -17,7 +17,7 @@ from program import call, call_json
 from launch.stream import Pace
 from retrain.frame_by_frame import StreamAnswer
 from retrain.model_file import load_model
-from supernet.video_net import VideoNet
+from supernet.frozen import FrozenNet
 from video.decode import decode_all
 from video.sampling import View, crop_at, crop_clip
 
@@ -182,18 +182,18 @@ def test_a_network_that_does_not_stream_is_refused(capsys, retrain_run, video, m
 
 
 def test_evaluate_stepping(capsys, stream_run, motion_manifest, monkeypatch):
-    lengths, step = [], VideoNet.step
+    shapes, step_ = [], FrozenNet.step_
 
-    def spied(net, clips_BCTHW, state, **options):
-        lengths.append(clips_BCTHW.shape[2])
-        return step(net, clips_BCTHW, state, **options)
+    def spied(net, clips_BCTHW, state):
+        shapes.append(clips_BCTHW.ndim)
+        return step_(net, clips_BCTHW, state)
 
-    monkeypatch.setattr(VideoNet, "step", spied)
+    monkeypatch.setattr(FrozenNet, "step_", spied)
     arguments = ("evaluate", stream_run, "--data", motion_manifest, "--views=2x1", "--threads=1")
-    stepped, seen = call_json(capsys, *arguments, "--stream"), list(lengths)
+    stepped, seen = call_json(capsys, *arguments, "--stream"), list(shapes)
     whole = call_json(capsys, *arguments)
     num_batches = -(-2 * stepped["num_videos"] // 32)
-    assert lengths == seen == [1] * 6 * num_batches
+    assert shapes == seen == [4] * 6 * num_batches
     assert json.loads((stream_run / "test.json").read_text()) == whole
     assert (stepped.pop("stream"), whole.pop("stream")) == (True, False)
     assert stepped == whole

@@ -5,6 +5,7 @@ import pytest
 import torch
 from made_clips import NUM_CLASSES, BrokenOffError, Stream, batch_of
 from made_nets import TINY_SPEC, randomise
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from results.checkpoint import load_newest
@@ -20,6 +21,7 @@ from retrain.recipe import Recipe
 from search_spaces.errors import CheckpointError, UsageError, WeightsError
 from search_spaces.spec_json import fingerprint
 from search_spaces.variant import Variant
+from supernet.frozen import FrozenNet
 from supernet.tensors import to_bytes
 from supernet.video_net import VideoNet
 
@@ -322,7 +324,9 @@ def test_clips_of_training_and_test_may_differ_in_length(tmp_path):
     lengths = set()
 
     def measure(net):
-        handle = net.register_forward_pre_hook(lambda module, inputs: lengths.add(inputs[0].shape[2]))
+        handle = register_module_forward_pre_hook(
+            lambda module, inputs: lengths.add(inputs[0].shape[2]) if isinstance(module, FrozenNet) else None
+        )
         top1 = accuracy(net, num_frames=7)
         handle.remove()
         return top1

@@ -7,9 +7,10 @@ from made_clips import batch_of, noise
 from made_nets import TINY_SPEC, randomise
 
 from retrain.evaluate import clip_logits, predict
-from retrain.frame_by_frame import FrameByFrame, answers
+from retrain.frame_by_frame import answers, last_logits
 from search_spaces.errors import SpecError
 from search_spaces.variant import VARIANTS, Variant
+from supernet.frozen import FrozenNet
 from supernet.video_net import VideoNet
 from video.frame_stream import StreamFrame
 
@@ -46,40 +47,31 @@ def test_stepping_through_a_clip_gives_the_answer_of_the_clip(name):
     net = made_net(STREAMING[name])
     clips_BCTHW = noise(3, num_frames=7, height=12, width=16)
     with torch.no_grad():
-        whole_BK, stepped_BK = net(clips_BCTHW), FrameByFrame(net)(clips_BCTHW)
+        whole_BK, stepped_BK = net(clips_BCTHW), last_logits(FrozenNet(net), clips_BCTHW)
     assert (stepped_BK - whole_BK).abs().max() <= 1e-5 * whole_BK.abs().max()
     assert whole_BK.std(dim=0).min() > 1e-3 * whole_BK.abs().max()  # else any answer would do
 
 
-class Spy(VideoNet):
-    """Writes down the shape of everything it is given, and in which way."""
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
-        self.seen = []
-
-    def forward(self, clips_BCTHW):
-        self.seen.append(("clip", tuple(clips_BCTHW.shape)))
-        return super().forward(clips_BCTHW)
-
-    def step(self, clips_BCTHW, state, **options):
-        self.seen.append(("step", tuple(clips_BCTHW.shape)))
-        return super().step(clips_BCTHW, state, **options)
-
-
-def test_one_frame_is_seen_at_a_time():
-    net = Spy(TINY_SPEC, VARIANTS["released-stream"], num_classes=3).eval()
-    with torch.no_grad():
-        FrameByFrame(net)(noise(2, num_frames=5, height=12, width=16))
-    assert net.seen == [("step", (2, 3, 1, 12, 16))] * 5
+def test_one_frame_is_seen_at_a_time(monkeypatch):
+    seen, step_ = [], FrozenNet.step_
+    monkeypatch.setattr(
+        FrozenNet, "step_", lambda net, clips, state: (seen.append(tuple(clips.shape)), step_(net, clips, state))[1]
+    )
+    last_logits(FrozenNet(made_net()), noise(2, num_frames=5, height=12, width=16))
+    assert seen == [(2, 3, 12, 16)] * 5
 
 
 def test_an_evaluation_may_step():
     net = made_net()
     batches = [batch_of(number, size=4, num_frames=5, seed=2) for number in range(3)]
     clips, stepped = (
-        predict(clip_logits(network, batches, device=CPU), num_videos=12, num_classes=3, num_views=1)
-        for network in (net, FrameByFrame(net.train()))
+        predict(
+            clip_logits(net.train(), batches, device=CPU, frame_by_frame=stepping),
+            num_videos=12,
+            num_classes=3,
+            num_views=1,
+        )
+        for stepping in (False, True)
     )
     np.testing.assert_allclose(stepped.probabilities_NK, clips.probabilities_NK, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(stepped.labels_N, clips.labels_N)
@@ -90,7 +82,7 @@ def test_an_evaluation_may_step():
 def test_a_network_that_looks_ahead_is_refused(variant):
     net = VideoNet(TINY_SPEC, variant, num_classes=3)
     with pytest.raises(SpecError, match="variant: must be causal, with no global pool in se, for a network"):
-        FrameByFrame(net)
+        next(clip_logits(net, [batch_of(0, size=2)], device=CPU, frame_by_frame=True))
     never = (pytest.fail("a frame was read") for _ in range(1))
     with pytest.raises(SpecError, match="must be causal"):
         next(answers(net, never, device=CPU))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_spaces import TINY, TINY_CHOSEN, clips, every_row, spaces_and_indices, variants
+from made_spaces import TINY, TINY_CHOSEN, TINY_CLIPS, clips, every_row, spaces_and_indices, variants
 
 from search_spaces.cost import cost, part_costs
 from search_spaces.cost_table import CHUNK, CostTable, cost_table
@@ -58,8 +58,13 @@ def test_tables_equal_the_costs_in_any_space_and_variant(drawn, variant, num_cla
 
 @pytest.mark.parametrize(
     ("space", "variant"),
-    [(TINY, BASE), (TINY_CHOSEN, BASE), (TINY, VARIANTS["released-stream"])],
-    ids=["of_base", "of_chosen", "stream"],
+    [
+        (TINY, BASE),
+        (TINY_CHOSEN, BASE),
+        (TINY, VARIANTS["released-stream"]),
+        (TINY_CLIPS, VARIANTS["released-stream"]),
+    ],
+    ids=["of_base", "of_chosen", "stream", "clips"],
 )
 def test_bounds_equal_brute_force(space, variant):
     expected = slow_costs(space, variant, every_row(space), num_classes=7)

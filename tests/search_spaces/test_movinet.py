@@ -1,9 +1,10 @@
 import math
+from dataclasses import replace
 
 import pytest
 
 from search_spaces.errors import SpaceError
-from search_spaces.movinet import A2, NANO, SPACES, find_space
+from search_spaces.movinet import A2, NANO, PHIS, SPACES, find_space, space_at
 from search_spaces.published import published
 from search_spaces.rounding import round_width
 from search_spaces.space_json import space_document
@@ -59,9 +60,32 @@ def test_golden_hashes(space, golden, digits):
 
 
 def test_spaces_are_found_by_name():
-    assert {name: space.name for name, space in SPACES.items()} == {"a2": "a2", "nano": "nano"}
-    assert find_space("a2") is A2
-    assert find_space("nano") is NANO
+    assert list(SPACES) == ["a0", "a1", "a2", "a3", "a4", "a5", "nano"]
+    for name, space in SPACES.items():
+        assert find_space(name) == space
+        assert space.name == name
+    assert find_space("a2") == A2
+    assert find_space("nano") == NANO
+
+
+def test_the_named_spaces_have_the_published_clips():
+    # the frames of a test (movinet.md 4), and the rates that follow none of the coefficients (movinet.md 2.1)
+    clips = [find_space(name).clip for name in PHIS]
+    assert [clip.num_frames for clip in clips] == [50, 50, 50, 120, 80, 120]
+    assert [clip.resolution for clip in clips] == [172, 172, 224, 256, 290, 320]
+    assert [clip.rate_fps for clip in clips] == [5, 5, 5, 12, 8, 12]
+
+
+def test_the_space_of_a_phi_differs_from_the_named_one_by_its_clip_alone():
+    for name, phi in PHIS.items():
+        space = find_space(f"phi:{phi}")
+        assert space.name == f"phi:{phi}"
+        assert replace(space, name=name, clip=find_space(name).clip) == find_space(name)
+        assert space == space_at(phi)
+    assert find_space("phi:0").hash == A2.hash
+    between = find_space("phi:0.50")
+    assert between.name == "phi:0.5"
+    assert between.blocks[4].base_width == 208  # 192 * 1.18^0.5 = 208.6
 
 
 def test_spaces_are_found_as_files(tmp_path):
@@ -70,12 +94,25 @@ def test_spaces_are_found_as_files(tmp_path):
     assert find_space(str(path)) == NANO
 
 
+KNOWN = "^a space must be one of a0, a1, a2, a3, a4, a5, nano, phi:<number> or a JSON file, but got"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nanu", r"^a space must be one of a2, nano or a JSON file, but got 'nanu'; did you mean nano\?$"),
-        ("mobilenet", r"^a space must be one of a2, nano or a JSON file, but got 'mobilenet'$"),
-        ("", r"^a space must be one of a2, nano or a JSON file, but got ''$"),
+        (
+            "nanu",
+            rf"{KNOWN} 'nanu'; did you mean nano\?$",
+        ),
+        ("phi:", r"^phi must be a number, such as phi:1\.5, but got ''$"),
+        ("phi:one", r"^phi must be a number, such as phi:1\.5, but got 'one'$"),
+        ("phi:nan", r"^phi must be in \[-6, 6\], but got nan$"),
+        ("phi:7", r"^phi must be in \[-6, 6\], but got 7\.0$"),
+        (
+            "mobilenet",
+            rf"{KNOWN} 'mobilenet'$",
+        ),
+        ("", rf"{KNOWN} ''$"),
         ("absent.json", r"^absent\.json: must be a readable file, but got No such file or directory$"),
     ],
 )

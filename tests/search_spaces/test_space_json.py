@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_spaces import TINY_CHOSEN, spaces
+from made_spaces import TINY_CHOSEN, TINY_CLIPS, spaces
 
 from search_spaces.cost_table import CostTable
 from search_spaces.errors import MovinasError, SpaceError
@@ -63,7 +63,7 @@ def test_a_hand_written_file_is_read(path):
     assert read_space(path).hash == MINE.hash
 
 
-@pytest.mark.parametrize("space", [A2, NANO, TINY_CHOSEN, MINE], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [A2, NANO, TINY_CHOSEN, TINY_CLIPS, MINE], ids=lambda space: space.name)
 def test_spaces_survive_a_file(path, space):
     path.write_text(canonical(space_document(space)))
     assert read_space(path) == space
@@ -128,6 +128,15 @@ def put(*where, value):
         (put("blocks", value=[]), r"blocks: must be 1 to 16 blocks, but got 0$"),
         (put("clip", "num_frames", value=0), r"clip\.num_frames: must be in \[1, 16384\], but got 0$"),
         (put("clip", value=[8, 48, 8]), r"clip: input should be an object, but got \[8, 48, 8\]$"),
+        (put("clip_choices", value={"num_frames": [8]}), r"clip_choices\.resolutions: must be given, but is missing$"),
+        (
+            put("clip_choices", value={"num_frames": [8, 0], "resolutions": [48], "rates_fps": [8]}),
+            r"clip_choices\.num_frames: every choice must be in \[1, 16384\], but got 0$",
+        ),
+        (
+            put("clip_choices", value={"num_frames": [9], "resolutions": [48], "rates_fps": [8]}),
+            r"clip: must be one of its clip_choices, but got ClipGeometry",
+        ),
         (put("kernels", value=["4x3x3"]), r"kernels: must be three odd numbers from 1 to 15, but got \(4, 3, 3\)$"),
         (
             put("kernels", value=["3x3"]),

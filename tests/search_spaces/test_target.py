@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_spaces import TINY, every_row
+from made_spaces import TINY, TINY_CLIPS, every_row
 
 from search_spaces.cost import BYTES, cost
-from search_spaces.errors import TargetError
+from search_spaces.errors import TargetError, UsageError
 from search_spaces.movinet import A2
 from search_spaces.published import published
 from search_spaces.spec import ClipGeometry
@@ -201,3 +201,36 @@ def test_bounds_are_reached_in_the_targets_unit(text):
     assert target.bounds(TINY, STREAM, num_classes=9, clip=slow)[0] == pytest.approx(
         costs_N.min() / (4 if target.per == "second" else 1)
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "macs=1/clip",
+        "macs=1/frame",
+        "macs=1/s",
+        "paper_gflops=1/s",
+        "params=1",
+        "state=1@bf16",
+        "activations=1/clip@fp16",
+        "activations=1/frame@fp32",
+    ],
+)
+def test_where_the_clip_is_decided_each_network_costs_what_it_does_at_its_own(text):
+    target = parse_target(text)
+    rows_ND = every_row(TINY_CLIPS)
+    specs = [TINY_CLIPS.decode(TINY_CLIPS.genotype(row_D), STREAM).spec for row_D in rows_ND]
+    assert len({spec.clip for spec in specs}) == 8
+    one_by_one = [target.cost(spec, STREAM, num_classes=9) for spec in specs]
+    np.testing.assert_allclose(target.costs(TINY_CLIPS, STREAM, rows_ND, num_classes=9), one_by_one, rtol=1e-12)
+    assert target.bounds(TINY_CLIPS, STREAM, num_classes=9) == pytest.approx((min(one_by_one), max(one_by_one)))
+    fixed = target.costs(TINY_CLIPS, STREAM, rows_ND, num_classes=9, clip=TINY.clip)
+    assert fixed[0] == pytest.approx(target.cost(specs[0], STREAM, num_classes=9, clip=TINY.clip))
+    assert len(set(fixed)) <= len(rows_ND) / 8
+
+
+@pytest.mark.parametrize("text", ["activations=1/clip@fp16", "activations=1/frame@fp32"])
+def test_the_mean_of_a_greatest_part_is_refused(text):
+    message = rf"^a policy's mean cost must be of a target whose parts are summed, .* but got {text}; start the search"
+    with pytest.raises(UsageError, match=message):
+        parse_target(text).mean(TINY, STREAM, np.ones((1, 1)), num_classes=9)

@@ -5,6 +5,7 @@ from itertools import count
 
 import torch
 
+from search_spaces.spec import ClipGeometry
 from video.clips import ClipBatch
 
 NUM_CLASSES = 3
@@ -37,17 +38,20 @@ class Stream:
     """An endless stream that remembers where it was opened, and breaks at a position where it is told to.
 
     Attributes:
-        opened: Positions it was opened at, in order.
+        opened: Positions it was opened at, in order; `clips` the geometries it was asked for.
         breaks_at: Position whose batch raises `BrokenOffError`; None for none.
     """
 
     def __init__(self, *, size: int, seed: int = 0, **shape: int) -> None:
         self._size, self._seed, self._shape = size, seed, shape
         self.opened: list[int] = []
+        self.clips: list[ClipGeometry | None] = []
         self.breaks_at: int | None = None
 
-    def __call__(self, position: int) -> Iterator[ClipBatch]:
+    def __call__(self, position: int, clip: ClipGeometry | None = None) -> Iterator[ClipBatch]:
+        """From a position on; of the given geometry where this is decided by whoever asks, as in a search."""
         self.opened.append(position)
+        self.clips.append(clip)
         return self._from(position)
 
     def _from(self, position: int) -> Iterator[ClipBatch]:

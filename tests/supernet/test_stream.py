@@ -56,7 +56,7 @@ def test_a_network_that_does_not_stream_is_refused():
 
 
 def test_a_network_in_training_is_refused(net):
-    with pytest.raises(UsageError, match="must be in evaluation mode to stream"):
+    with pytest.raises(UsageError, match="must be in evaluation mode"):
         Stream(net.train())
 
 

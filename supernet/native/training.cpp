@@ -1,237 +1,60 @@
-// Depthwise convolution, and batch norm with activation, on the CPU: fp32, channels innermost.
+// What training needs on the CPU: depthwise convolution, batch norm with activation, and the ends of
+// squeeze-and-excitation, forward and backward, in fp32 with channels innermost.
 //
 // Built on the machine it runs on (native/build.py), for its vector units; called through a C interface with plain
 // pointers. Tensors are (B, T, H, W, C) without gaps, kernels (time, height, width, C). Work is split over threads into
 // fixed ranges, so that results depend on the number of threads alone.
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <vector>
 
-#ifdef __AVX512F__
-#include <immintrin.h>
-#endif
+#include "depthwise.h"
+
+using namespace movinas;
 
 namespace {
 
-template <int N>
-struct Lanes {
-    typedef float type __attribute__((vector_size(4 * N), aligned(4), may_alias));
-    typedef int32_t integer __attribute__((vector_size(4 * N)));
-};
-template <int N>
-using Vec = typename Lanes<N>::type;
-
-template <int N>
-inline Vec<N> load(const float* at) {
-    return *reinterpret_cast<const Vec<N>*>(at);
-}
-template <int N>
-inline void store(float* at, Vec<N> value) {
-    *reinterpret_cast<Vec<N>*>(at) = value;
-}
-template <int N>
-inline Vec<N> splat(float value) {
-    return Vec<N>{} + value;
-}
-
-constexpr int64_t WIDE = 16, NARROW = 8;
-
-// Calls body.operator()<N>(first channel) for every group of channels: 16, then 8, then single ones.
+// Calls body(frame of all clips, rows of it) for the rows from..to of all frames, a few at a time.
 template <class Body>
-inline void for_channels(int64_t channels, const Body& body) {
-    int64_t c = 0;
-    for (; c + WIDE <= channels; c += WIDE) body.template operator()<WIDE>(c);
-    for (; c + NARROW <= channels; c += NARROW) body.template operator()<NARROW>(c);
-    for (; c < channels; c++) body.template operator()<1>(c);
-}
-
-struct Shape {
-    int64_t clips, frames, height, width, channels;              // of the input
-    int64_t out_frames, out_height, out_width;                   // of the output
-    int64_t taps_t, taps_h, taps_w, stride, pad_t, pad_h, pad_w; // padding in front
-};
-
-struct Range {
-    int64_t from, to;
-};
-
-inline Range share(int64_t total, int64_t number, int64_t of) {
-    return {total * number / of, total * (number + 1) / of};
-}
-
-template <class Body>
-inline void in_threads(int64_t total, int threads, const Body& body) {
-#ifdef _OPENMP
-    if (threads > 1 && total > 1) {
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
-        for (int thread = 0; thread < threads; thread++) {
-            Range range = share(total, thread, threads);
-            body(thread, range.from, range.to);
-        }
-        return;
-    }
-#endif
-    body(0, 0, total);
-}
-
-// ---- activations -----------------------------------------------------------------------------------------------------
-
-enum Activation { IDENTITY = 0, SWISH = 1, HARD_SWISH = 2 };
-
-template <int N>
-inline Vec<N> smaller(Vec<N> x, Vec<N> most) {  // NaN stays NaN
-    return x > most ? most : x;
-}
-template <int N>
-inline Vec<N> larger(Vec<N> x, Vec<N> least) {
-    return x < least ? least : x;
-}
-template <int N>
-inline Vec<N> reciprocal(Vec<N> x) {
-    return 1.0f / x;
-}
-#ifdef __AVX512F__
-template <>
-inline Vec<16> smaller<16>(Vec<16> x, Vec<16> most) {
-    return _mm512_min_ps(most, x);
-}
-template <>
-inline Vec<16> larger<16>(Vec<16> x, Vec<16> least) {
-    return _mm512_max_ps(least, x);
-}
-template <>
-inline Vec<16> reciprocal<16>(Vec<16> x) {  // 14 bits from the table, all but the last from one step of Newton's
-    Vec<16> guess = _mm512_rcp14_ps(x);
-    return guess * (2.0f - x * guess);
-}
-#endif
-
-// exp to about 2 units in the last place, for x in [-87, 88]: 2^n times a polynomial on [-ln 2 / 2, ln 2 / 2].
-template <int N>
-inline Vec<N> exponential(Vec<N> x) {
-    typedef typename Lanes<N>::integer Int;
-    x = smaller<N>(larger<N>(x, splat<N>(-87.0f)), splat<N>(87.0f));
-    Vec<N> shifted = x * 1.44269504088896341f + 12582912.0f;  // rounds to the nearest integer, in the lowest bits
-    Vec<N> n = shifted - 12582912.0f;
-    Vec<N> r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    Vec<N> p = splat<N>(1.9875691500e-4f);
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * (r * r) + r + 1.0f;
-    Int bits, power;
-    std::memcpy(&bits, &shifted, sizeof(bits));
-    std::memcpy(&power, &p, sizeof(power));
-    power += bits << 23;  // 2^n: n in the exponent, what else was in `shifted` falls out at the top
-    std::memcpy(&p, &power, sizeof(p));
-    return p;
-}
-
-template <int N>
-inline Vec<N> sigmoid(Vec<N> x) {
-    return reciprocal<N>(1.0f + exponential<N>(-x));
-}
-
-template <int N>
-inline Vec<N> clamped(Vec<N> x, float low, float high) {
-    return smaller<N>(larger<N>(x, splat<N>(low)), splat<N>(high));
-}
-
-template <int A, int N>
-inline Vec<N> activated(Vec<N> x) {
-    if (A == SWISH) return x * sigmoid<N>(x);
-    if (A == HARD_SWISH) return x * clamped<N>(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6.0f);
-    return x;
-}
-
-template <int A, int N>
-inline Vec<N> slope(Vec<N> x) {
-    if (A == SWISH) {
-        Vec<N> s = sigmoid<N>(x);
-        return s * (1.0f + x * (1.0f - s));
-    }
-    if (A == HARD_SWISH) {
-        Vec<N> inside = (2.0f * x + 3.0f) * (1.0f / 6.0f);
-        inside = x <= -3.0f ? splat<N>(0.0f) : inside;
-        return x >= 3.0f ? splat<N>(1.0f) : inside;
-    }
-    return splat<N>(1.0f);
-}
-
-// ---- depthwise convolution -------------------------------------------------------------------------------------------
-
-constexpr int64_t PIXELS = 6;     // outputs of a row that are summed at once, in registers
-constexpr int64_t MAX_TAPS = 15;  // of a kernel, in each direction
-
-// Columns of the output whose tap reads a column of the input that exists.
-inline Range columns_of_tap(const Shape& s, int64_t tap) {
-    int64_t offset = tap - s.pad_w;  // input column = column * stride + offset
-    int64_t first = offset < 0 ? (-offset + s.stride - 1) / s.stride : 0;
-    int64_t last = s.width - offset <= 0 ? 0 : (s.width - offset - 1) / s.stride + 1;
-    return {first, last < s.out_width ? last : s.out_width};
-}
-
-// Adds weight times PIXELS vectors, `step` floats apart, to the sums of those that lie in `valid`, counted from `first`.
-template <int N>
-inline void add_products(Vec<N>* sum, const float* at, int64_t step, Vec<N> weight, Range valid, int64_t first) {
-    if (valid.from <= first && first + PIXELS <= valid.to) {
-        for (int64_t j = 0; j < PIXELS; j++) sum[j] += load<N>(at + j * step) * weight;
-    } else {
-        for (int64_t j = 0; j < PIXELS; j++)
-            if (first + j >= valid.from && first + j < valid.to) sum[j] += load<N>(at + j * step) * weight;
+void for_rows(const Shape& s, int64_t from, int64_t to, const Body& body) {
+    while (from < to) {
+        const int64_t frame = from / s.out_height, first = from % s.out_height;
+        int64_t last = first + TOGETHER < s.out_height ? first + TOGETHER : s.out_height;
+        if (last - first > to - from) last = first + to - from;
+        body(frame, Range{first, last});
+        from += last - first;
     }
 }
-
-struct ForwardRow {
-    const Shape& s;
-    const Range* columns;
-    const float *x, *w;
-    float* y;
-    int64_t clip, t, h;
-
-    template <int N>
-    void operator()(int64_t c) const {
-        const int64_t step = s.stride * s.channels;
-        for (int64_t column = 0; column < s.out_width; column += PIXELS) {
-            Vec<N> sum[PIXELS] = {};
-            for (int64_t dt = 0; dt < s.taps_t; dt++) {
-                int64_t frame = t + dt - s.pad_t;
-                if (frame < 0 || frame >= s.frames) continue;
-                for (int64_t dh = 0; dh < s.taps_h; dh++) {
-                    int64_t row = h * s.stride + dh - s.pad_h;
-                    if (row < 0 || row >= s.height) continue;
-                    const float* source = x + ((clip * s.frames + frame) * s.height + row) * s.width * s.channels + c;
-                    const float* tap = w + (dt * s.taps_h + dh) * s.taps_w * s.channels + c;
-                    for (int64_t dw = 0; dw < s.taps_w; dw++)
-                        add_products<N>(sum, source + (column * s.stride + dw - s.pad_w) * s.channels, step,
-                                        load<N>(tap + dw * s.channels), columns[dw], column);
-                }
-            }
-            float* target = y + (((clip * s.out_frames + t) * s.out_height + h) * s.out_width + column) * s.channels + c;
-            for (int64_t j = 0; j < PIXELS; j++) {
-                if (column + j >= s.out_width) break;
-                store<N>(target + j * s.channels, sum[j]);
-            }
-        }
-    }
-};
 
 void forward(const Shape& s, const float* x, const float* w, float* y, int threads) {
-    Range columns[MAX_TAPS];
-    for (int64_t dw = 0; dw < s.taps_w; dw++) columns[dw] = columns_of_tap(s, dw);
+    const int64_t in_size = s.height * s.width * s.channels, out_size = s.out_height * s.out_width * s.channels;
     in_threads(s.clips * s.out_frames * s.out_height, threads, [&](int, int64_t from, int64_t to) {
-        for (int64_t number = from; number < to; number++) {
-            int64_t h = number % s.out_height, t = number / s.out_height % s.out_frames;
-            for_channels(s.channels, ForwardRow{s, columns, x, w, y, number / s.out_height / s.out_frames, t, h});
-        }
+        for_rows(s, from, to, [&](int64_t number, Range rows) {
+            const int64_t clip = number / s.out_frames, t = number % s.out_frames;
+            const float* frames[MAX_TAPS];
+            for (int64_t dt = 0; dt < s.taps_t; dt++) {
+                const int64_t frame = t + dt - s.pad_t;
+                frames[dt] = frame >= 0 && frame < s.frames ? x + (clip * s.frames + frame) * in_size : nullptr;
+            }
+            Rows{s, frames, w, y + number * out_size}(rows);
+        });
     });
 }
 
-// Gradient by the input: every input gathers from the outputs that read it. Columns of one phase, those that the same
+// Gradient by the input: a convolution of the gradients by the output with the kernel turned around.
+void input_gradient_at_stride_1(const Shape& s, const float* g, const float* w, float* gx, int threads) {
+    Shape turned = s;
+    turned.frames = s.out_frames, turned.height = s.out_height, turned.width = s.out_width;
+    turned.out_frames = s.frames, turned.out_height = s.height, turned.out_width = s.width;
+    turned.pad_t = s.taps_t - 1 - s.pad_t, turned.pad_h = s.taps_h - 1 - s.pad_h, turned.pad_w = s.taps_w - 1 - s.pad_w;
+    const int64_t taps = s.taps_t * s.taps_h * s.taps_w;
+    std::vector<float> around(static_cast<size_t>(taps * s.channels));
+    for (int64_t tap = 0; tap < taps; tap++)
+        std::memcpy(around.data() + tap * s.channels, w + (taps - 1 - tap) * s.channels,
+                    sizeof(float) * static_cast<size_t>(s.channels));
+    forward(turned, g, around.data(), gx, threads);
+}
+
+// The same at any stride: every input gathers from the outputs that read it. Columns of one phase, those that the same
 // taps read, are a convolution at stride 1 of their own.
 struct InputGradientRow {
     const Shape& s;
@@ -272,64 +95,79 @@ struct InputGradientRow {
     }
 };
 
-// Gradient by the weight from one row of outputs, added to `gw`.
+// Gradient by the weight from some rows of one frame of outputs, added to `gw`.
 template <int TAPS>
-struct WeightGradientRow {
+struct WeightGradientRows {
+    // Columns that are summed apart from each other, so that a product need not wait for the one before.
+    static constexpr int APART = TAPS == 1 ? 8 : TAPS == 3 ? 4 : TAPS == 5 ? 2 : 1;
+
     const Shape& s;
-    const float *x, *g;
+    const float *x, *g;  // of the clip
     float* gw;
-    int64_t clip, t, h;
+    int64_t t;
+    Range rows;
 
     template <int N>
     void operator()(int64_t c) const {
-        const float* out = g + ((clip * s.out_frames + t) * s.out_height + h) * s.out_width * s.channels + c;
+        for (int64_t dt = 0; dt < s.taps_t; dt++) {
+            const int64_t frame = t + dt - s.pad_t;
+            if (frame < 0 || frame >= s.frames) continue;
+            for (int64_t dh = 0; dh < s.taps_h; dh++) tap_row<N>(frame, dt, dh, c);
+        }
+    }
+
+    template <int N>
+    void tap_row(int64_t frame, int64_t dt, int64_t dh, int64_t c) const {
         Range inside = {columns_of_tap(s, 0).from, columns_of_tap(s, TAPS - 1).to};
         if (inside.from > s.out_width) inside.from = s.out_width;
         if (inside.to < inside.from) inside.to = inside.from;
-        for (int64_t dt = 0; dt < s.taps_t; dt++) {
-            int64_t frame = t + dt - s.pad_t;
-            if (frame < 0 || frame >= s.frames) continue;
-            for (int64_t dh = 0; dh < s.taps_h; dh++) {
-                int64_t row = h * s.stride + dh - s.pad_h;
-                if (row < 0 || row >= s.height) continue;
-                const float* source =
-                    x + (((clip * s.frames + frame) * s.height + row) * s.width - s.pad_w) * s.channels + c;
-                float* tap = gw + (dt * s.taps_h + dh) * TAPS * s.channels + c;
-                Vec<N> sum[TAPS];
-                for (int64_t dw = 0; dw < TAPS; dw++) sum[dw] = load<N>(tap + dw * s.channels);
-                auto edge = [&](int64_t from, int64_t to) {
-                    for (int64_t column = from; column < to; column++) {
-                        Vec<N> grad = load<N>(out + column * s.channels);
-                        for (int64_t dw = 0; dw < TAPS; dw++) {
-                            int64_t read = column * s.stride + dw - s.pad_w;
-                            if (read >= 0 && read < s.width)
-                                sum[dw] += grad * load<N>(source + (column * s.stride + dw) * s.channels);
-                        }
+        Vec<N> sum[APART][TAPS] = {};
+        for (int64_t h = rows.from; h < rows.to; h++) {
+            const int64_t row = h * s.stride + dh - s.pad_h;
+            if (row < 0 || row >= s.height) continue;
+            const float* out = g + (t * s.out_height + h) * s.out_width * s.channels + c;
+            const float* source = x + ((frame * s.height + row) * s.width - s.pad_w) * s.channels + c;
+            auto edge = [&](int64_t from, int64_t to) {
+                for (int64_t column = from; column < to; column++) {
+                    const Vec<N> grad = load<N>(out + column * s.channels);
+                    UNROLLED for (int dw = 0; dw < TAPS; dw++) {
+                        const int64_t read = column * s.stride + dw - s.pad_w;
+                        if (read >= 0 && read < s.width)
+                            sum[0][dw] += grad * load<N>(source + (column * s.stride + dw) * s.channels);
                     }
-                };
-                edge(0, inside.from);
-                for (int64_t column = inside.from; column < inside.to; column++) {
-                    Vec<N> grad = load<N>(out + column * s.channels);
-                    const float* at = source + column * s.stride * s.channels;
-                    for (int64_t dw = 0; dw < TAPS; dw++) sum[dw] += grad * load<N>(at + dw * s.channels);
                 }
-                edge(inside.to, s.out_width);
-                for (int64_t dw = 0; dw < TAPS; dw++) store<N>(tap + dw * s.channels, sum[dw]);
-            }
+            };
+            edge(0, inside.from);
+            int64_t column = inside.from;
+            for (; column + APART <= inside.to; column += APART)
+                UNROLLED for (int j = 0; j < APART; j++) {
+                    const Vec<N> grad = load<N>(out + (column + j) * s.channels);
+                    const float* at = source + (column + j) * s.stride * s.channels;
+                    UNROLLED for (int dw = 0; dw < TAPS; dw++) sum[j][dw] += grad * load<N>(at + dw * s.channels);
+                }
+            edge(column, s.out_width);
+        }
+        float* tap = gw + (dt * s.taps_h + dh) * TAPS * s.channels + c;
+        UNROLLED for (int dw = 0; dw < TAPS; dw++) {
+            Vec<N> total = load<N>(tap + dw * s.channels);
+            UNROLLED for (int j = 0; j < APART; j++) total += sum[j][dw];
+            store<N>(tap + dw * s.channels, total);
         }
     }
 };
 
 template <int TAPS>
 void weight_gradient(const Shape& s, const float* x, const float* g, float* gw, int threads) {
-    int64_t size = s.taps_t * s.taps_h * s.taps_w * s.channels;
+    const int64_t size = s.taps_t * s.taps_h * s.taps_w * s.channels;
+    const int64_t in_size = s.frames * s.height * s.width * s.channels;
+    const int64_t out_size = s.out_frames * s.out_height * s.out_width * s.channels;
     std::vector<float> parts(static_cast<size_t>(size * threads), 0.0f);
     in_threads(s.clips * s.out_frames * s.out_height, threads, [&](int thread, int64_t from, int64_t to) {
-        for (int64_t number = from; number < to; number++) {
-            int64_t h = number % s.out_height, t = number / s.out_height % s.out_frames;
-            for_channels(s.channels, WeightGradientRow<TAPS>{s, x, g, parts.data() + thread * size,
-                                                             number / s.out_height / s.out_frames, t, h});
-        }
+        for_rows(s, from, to, [&](int64_t frame, Range rows) {
+            const int64_t clip = frame / s.out_frames;
+            for_channels(s.channels, WeightGradientRows<TAPS>{s, x + clip * in_size, g + clip * out_size,
+                                                              parts.data() + thread * size, frame % s.out_frames, rows});
+        });
     });
     for (int64_t i = 0; i < size; i++) {
         float sum = 0.0f;
@@ -485,7 +323,8 @@ void movinas_depthwise_forward(const int64_t* shape, const float* x, const float
 void movinas_depthwise_input_gradient(const int64_t* shape, const float* g, const float* w, float* gx, int threads) {
     Shape s;
     std::memcpy(&s, shape, sizeof(s));
-    in_threads(s.clips * s.frames * s.height, threads, [&](int, int64_t from, int64_t to) {
+    if (s.stride == 1) input_gradient_at_stride_1(s, g, w, gx, threads);
+    else in_threads(s.clips * s.frames * s.height, threads, [&](int, int64_t from, int64_t to) {
         for (int64_t number = from; number < to; number++)
             for_channels(s.channels, InputGradientRow{s, g, w, gx, number / s.height / s.frames,
                                                       number / s.height % s.frames, number % s.height});
@@ -527,19 +366,15 @@ void movinas_channel_statistics(int64_t rows, int64_t channels, const float* x, 
 
 void movinas_scale_activate(int64_t rows, int64_t channels, const float* x, const float* scale, const float* shift,
                             int activation, float* y, int threads) {
-    if (activation == SWISH) scaled<SWISH>(rows, channels, x, scale, shift, y, threads);
-    else if (activation == HARD_SWISH) scaled<HARD_SWISH>(rows, channels, x, scale, shift, y, threads);
-    else scaled<IDENTITY>(rows, channels, x, scale, shift, y, threads);
+    with_activation(activation, [&]<int A>() { scaled<A>(rows, channels, x, scale, shift, y, threads); });
 }
 
 void movinas_norm_backward(int64_t rows, int64_t channels, const float* g, const float* x, const float* mean,
                            const float* inverse, const float* weight, const float* bias, int activation, float* gx,
                            float* gweight, float* gbias, int threads) {
-    if (activation == SWISH)
-        norm_backward<SWISH>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
-    else if (activation == HARD_SWISH)
-        norm_backward<HARD_SWISH>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
-    else norm_backward<IDENTITY>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
+    with_activation(activation, [&]<int A>() {
+        norm_backward<A>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
+    });
 }
 
 }  // extern "C"

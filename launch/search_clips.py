@@ -1,0 +1,96 @@
+"""The clips of a search: of which videos, at which geometry, in which order."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import final
+
+import numpy as np
+
+from launch.clips import ClipConfig, Tally, endless, read
+from launch.compute import Compute
+from search_spaces.randomness import derive_seed
+from search_spaces.spec import ClipGeometry
+from supernet.evaluator import WeightConfig
+from video.clips import ClipBatch, ClipReader, SampleKey, VideoItem, View
+
+
+@final
+class SearchClips:
+    """Training clips, held-out clips of the rewards, and those of the final comparison.
+
+    A position of a stream means the same videos, and the same places in them, whatever the geometry.
+
+    Args:
+        kept: Videos to train on.
+        held: Videos that rewards come from.
+        config: How clips are read.
+        weights: Holds the clips of one architecture in one step.
+        compare_clips: Held-out clips, at most, of the final comparison.
+        seed: Of the run.
+        geometries: The clips that networks may be meant for, and what is read for each.
+        compute: How many processes read ahead, and for which device. With several geometries none does, since the next
+            one is only known once an architecture is drawn.
+        num_ahead: Batches of a step, which are read ahead.
+        tally: Counts bad videos.
+
+    Raises:
+        UsageError: Clips that cannot be read like this.
+    """
+
+    def __init__(
+        self,
+        kept: Sequence[VideoItem],
+        held: Sequence[VideoItem],
+        *,
+        config: ClipConfig,
+        weights: WeightConfig,
+        compare_clips: int,
+        seed: int,
+        geometries: dict[ClipGeometry, ClipGeometry],
+        compute: Compute,
+        num_ahead: int,
+        tally: Tally,
+    ) -> None:
+        def readers(items: Sequence[VideoItem]) -> dict[ClipGeometry, ClipReader]:
+            return {
+                clip: config.reader(items, geometry, seed=seed, training=True) for clip, geometry in geometries.items()
+            }
+
+        self._kept, self._held = readers(kept), readers(held)
+        self._weights, self._compare_clips = weights, compare_clips
+        self._seed, self._tally = seed, tally
+        self._compute = compute if len(geometries) == 1 else replace(compute, num_workers=0)
+        self._num_ahead = num_ahead
+
+    def train(self, position: int, clip: ClipGeometry) -> Iterator[ClipBatch]:
+        """Batches to train on, each video at a place drawn for the epoch, from a position on."""
+        return self._endless(self._kept[clip], "train", self._weights.batch_size)(position)
+
+    def reward(self, position: int, clip: ClipGeometry) -> Iterator[ClipBatch]:
+        """Held-out batches, each video in its middle, from a position on."""
+        return self._endless(self._held[clip], "reward", self._weights.reward_clips, centre=True)(position)
+
+    def compare(self, clip: ClipGeometry) -> Iterator[ClipBatch]:
+        """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor."""
+        reader = self._held[clip]
+        seeds = [derive_seed(self._seed, "compare", item.id) for item in reader.items]
+        chosen = np.argsort(seeds, kind="stable")[: self._compare_clips]
+        num_batches = max(1, round(len(chosen) / self._weights.reward_clips))
+        batches = [
+            [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)
+        ]
+        return self._tally.counted(read(reader, batches, compute=self._compute))
+
+    def _endless(
+        self, reader: ClipReader, purpose: str, batch_size: int, *, centre: bool = False
+    ) -> Callable[[int], Iterator[ClipBatch]]:
+        return endless(
+            reader,
+            seed=self._seed,
+            purpose=purpose,
+            batch_size=batch_size,
+            compute=self._compute,
+            tally=self._tally,
+            num_ahead=self._num_ahead,
+            centre=centre,
+        )
