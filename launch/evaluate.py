@@ -7,7 +7,7 @@ from pathlib import Path
 from launch import console
 from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
 from launch.compute import Amp, Compute, set_up
-from launch.report import write_report
+from launch.run_report import write_report
 from launch.runs import model_folder, require_streams
 from results.files import replace_file
 from results.records import TestReport

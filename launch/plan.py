@@ -60,39 +60,62 @@ def try_net(net: VideoNet, *, batch_size: int, clip: ClipGeometry, compute: Comp
     return _mean([_step(net, None, batch, batch, compute) for _ in range(4)][1:], compute)
 
 
-def show_plan(
-    *,
-    steps: int,
-    seconds: Mapping[str, float],
-    trial: Trial,
-    num_params: int,
-    journal_bytes: int,
-    as_json: bool,
-) -> int:
-    """Print a plan; `seconds` are those of its parts, by name."""
-    disk_bytes = KEPT_CHECKPOINTS * ADAM_COPIES * 4 * num_params + journal_bytes
-    document = {
-        "steps": steps,
-        "estimated_s": sum(seconds.values()),
-        "parts_s": dict(seconds),
-        "peak_memory_bytes": trial.peak_bytes,
-        "disk_bytes": disk_bytes,
-        "params": num_params,
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run will take.
+
+    Attributes:
+        parts_s: Seconds of its parts on this machine, by name; reading videos for the first time comes on top.
+        peak_bytes: Of its process, or of the GPU where there is one; `disk_bytes` of its folder.
+    """
+
+    steps: int
+    parts_s: Mapping[str, float]
+    peak_bytes: int
+    disk_bytes: int
+    num_params: int
+
+    @property
+    def seconds(self) -> float:
+        """Of all parts."""
+        return sum(self.parts_s.values())
+
+
+def make_plan(*, steps: int, parts_s: Mapping[str, float], trial: Trial, num_params: int, journal_bytes: int) -> Plan:
+    """The plan that follows from trial steps."""
+    return Plan(
+        steps=steps,
+        parts_s=parts_s,
+        peak_bytes=trial.peak_bytes,
+        disk_bytes=KEPT_CHECKPOINTS * ADAM_COPIES * 4 * num_params + journal_bytes,
+        num_params=num_params,
+    )
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> int:
+    """Print a plan."""
     if as_json:
+        document = {
+            "steps": plan.steps,
+            "estimated_s": plan.seconds,
+            "parts_s": dict(plan.parts_s),
+            "peak_memory_bytes": plan.peak_bytes,
+            "disk_bytes": plan.disk_bytes,
+            "params": plan.num_params,
+        }
         console.show_json(document)
         return 0
     console.show_table(
         "Plan, from trial steps on random clips; reading videos for the first time comes on top",
-        ("steps", *(name.replace("_", " ") for name in seconds), "time", "peak memory", "disk", "parameters"),
+        ("steps", *(name.replace("_", " ") for name in plan.parts_s), "time", "peak memory", "disk", "parameters"),
         [
             (
-                steps,
-                *map(console.duration, seconds.values()),
-                console.duration(sum(seconds.values())),
-                f"{trial.peak_bytes / 2**30:.2f} GiB",
-                f"{disk_bytes / 2**20:.1f} MiB",
-                f"{num_params:,}",
+                plan.steps,
+                *map(console.duration, plan.parts_s.values()),
+                console.duration(plan.seconds),
+                f"{plan.peak_bytes / 2**30:.2f} GiB",
+                f"{plan.disk_bytes / 2**20:.1f} MiB",
+                f"{plan.num_params:,}",
             )
         ],
     )

@@ -11,11 +11,12 @@ from launch.clips import ClipConfig, Tally, hold_out, manifest_text, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
+from launch.plan import Plan, show_plan
 from launch.presets import Preset, check_preset, paper
-from launch.report import write_report
+from launch.run_report import write_report
 from launch.runs import held_new, variant_of
 from launch.search_clips import SearchClips
-from launch.search_plan import show_search_plan
+from launch.search_plan import plan_search
 from launch.specs import find_variant, with_clip_choices
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
@@ -101,7 +102,7 @@ def run(options: Options) -> int:
         for line in preset_of(options).arithmetic:
             console.log(f"preset {options.preset}: {line}")
     if options.plan:
-        return _plan(options, *_check(options))
+        return show_plan(plan(options, *check(options)), as_json=options.json)
     folder, result = search(options)
     show_result(folder, result, as_json=options.json)
     return 0
@@ -109,7 +110,7 @@ def run(options: Options) -> int:
 
 def search(options: Options) -> tuple[RunDir, ResultRecord]:
     """Check everything, make the run folder, and search."""
-    problem, manifest = _check(options)
+    problem, manifest = check(options)
     kept = replace(resolved(options), data=options.data.resolve())
     folder = create_run(
         options.out,
@@ -217,8 +218,13 @@ def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
     return geometry
 
 
-def _check(options: Options) -> tuple[Problem, Manifest]:
-    """Everything that can be wrong before the first step, and nothing written."""
+def check(options: Options) -> tuple[Problem, Manifest]:
+    """Find whatever can be wrong before the first step; nothing is written.
+
+    Raises:
+        UsageError: An option, as do the errors of space, target, variant and manifest.
+        InfeasibleTargetError: The target cannot be met in the space.
+    """
     if not 0 < options.held_out < 1 or options.compare_clips < 2:
         raise UsageError(
             f"held_out must be in (0, 1) and compare_clips at least 2, but got {options.held_out} and "
@@ -307,17 +313,17 @@ def _prepare(
     return evaluator, start
 
 
-def _plan(options: Options, problem: Problem, manifest: Manifest) -> int:
+def plan(options: Options, problem: Problem, manifest: Manifest) -> Plan:
+    """What the search will take, from trial steps here."""
     items = videos_of(manifest, "train", path=options.data)
     _, held = hold_out(items, fraction=options.held_out, seed=options.seed)
-    return show_search_plan(
+    return plan_search(
         problem,
         options.search,
         options.weights,
         clip_of=lambda spec: clip_geometry(options.proxy, spec.clip),
         compare_clips=min(options.compare_clips, len(held)),
         compute=set_up(options),
-        as_json=options.json,
     )
 
 

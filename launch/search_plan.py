@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from launch.compute import Compute
-from launch.plan import show_plan, try_supernet
+from launch.plan import Plan, make_plan, try_supernet
 from nas.loop import SearchConfig
 from nas.problem import Problem
 from search_spaces.randomness import generator
@@ -16,7 +16,7 @@ NUM_TRIALS = 5
 """Random architectures that are timed."""
 
 
-def show_search_plan(
+def plan_search(
     problem: Problem,
     config: SearchConfig,
     weights: WeightConfig,
@@ -24,9 +24,8 @@ def show_search_plan(
     clip_of: Callable[[ArchSpec], ClipGeometry],
     compare_clips: int,
     compute: Compute,
-    as_json: bool,
-) -> int:
-    """Time a few architectures on random clips; print what weight steps, rewards and the comparison will take."""
+) -> Plan:
+    """What weight steps, rewards and the comparison take, from the times of a few architectures on random clips."""
     space, rng = problem.space, generator(problem.seed, "plan")
     supernet = Supernet(space, problem.variant, num_classes=problem.num_classes, checkpointing=weights.checkpointing)
     specs = [space.decode(space.sample(rng), problem.variant).spec for _ in range(NUM_TRIALS)]
@@ -43,9 +42,9 @@ def show_search_plan(
     selection = config.selection
     num_compared = 1 + selection.num_policy * (2 if config.strategy == "nsga2" else 1)
     num_compared += selection.num_random * (2 if problem.limits else 1)
-    return show_plan(
+    return make_plan(
         steps=config.steps,
-        seconds={
+        parts_s={
             "weight_steps": num_sampled * trial.train_s,
             "rewards": num_sampled * trial.forward_s,
             "comparison": num_compared * trial.forward_s * compare_clips / weights.reward_clips,
@@ -53,5 +52,4 @@ def show_search_plan(
         trial=trial,
         num_params=sum(parameter.numel() for parameter in supernet.parameters()),
         journal_bytes=num_sampled * 64 * len(space.decisions),
-        as_json=as_json,
     )

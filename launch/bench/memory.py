@@ -20,12 +20,14 @@ from launch.bench.machine import processor_name
 from launch.specs import find_spec, find_variant
 from search_spaces.errors import UsageError
 from search_spaces.floors import kept_bytes, operators
+from supernet.frozen import FrozenNet
 from supernet.video_net import VideoNet
 
 POSITIONALS = ("specs",)
 NUM_CLASSES = 600
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
+Net = VideoNet | FrozenNet
 Mode = Literal["clip", "multi-clip", "stream", "train"]
 MODES: tuple[Mode, ...] = ("clip", "multi-clip", "stream", "train")
 VARIANT_OF = {"clip": "base", "multi-clip": "base", "stream": "released-stream", "train": "base"}
@@ -135,35 +137,37 @@ def peak_bytes(name: str, mode: Mode, frames: int, options: Options) -> int:
 def _probe(connection: Connection, name: str, mode: Mode, frames: int, options: Options) -> None:
     torch.set_num_threads(options.threads)
     spec = find_spec(name).arch
-    net = VideoNet(spec, find_variant(VARIANT_OF[mode], arch=spec), num_classes=NUM_CLASSES).train(mode == "train")
+    net = VideoNet(spec, find_variant(VARIANT_OF[mode], arch=spec), num_classes=NUM_CLASSES).eval()
     size = spec.clip.resolution
     work = {"clip": _clip, "multi-clip": _several_clips, "stream": _stream, "train": _train}[mode]
+    run = net.train() if mode == "train" else FrozenNet(net)
     with torch.inference_mode(mode != "train"):
         before = _status("VmRSS")
         CLEAR.write_text("5")  # forget the peak so far
-        work(net, frames, size, options.clip_frames)
+        work(run, frames, size, options.clip_frames)
     connection.send(max(0, _status("VmHWM") - before))
 
 
-def _clip(net: VideoNet, frames: int, size: int, clip_frames: int) -> None:
+def _clip(net: Net, frames: int, size: int, clip_frames: int) -> None:
     del clip_frames
     net(torch.rand(1, 3, frames, size, size))
 
 
-def _several_clips(net: VideoNet, frames: int, size: int, clip_frames: int) -> None:
+def _several_clips(net: Net, frames: int, size: int, clip_frames: int) -> None:
     logits_BK = torch.zeros(1, NUM_CLASSES)
     for start in range(0, frames, clip_frames):
         logits_BK += net(torch.rand(1, 3, min(clip_frames, frames - start), size, size))
 
 
-def _stream(net: VideoNet, frames: int, size: int, clip_frames: int) -> None:
+def _stream(net: Net, frames: int, size: int, clip_frames: int) -> None:
     del clip_frames
+    assert isinstance(net, FrozenNet)
     state = net.init_state(1, size, size)
     for _ in range(frames):
-        _, state = net.step(torch.rand(1, 3, size, size), state)
+        net.step_(torch.rand(1, 3, size, size), state)
 
 
-def _train(net: VideoNet, frames: int, size: int, clip_frames: int) -> None:
+def _train(net: Net, frames: int, size: int, clip_frames: int) -> None:
     del clip_frames
     torch.autograd.backward(net(torch.rand(TRAIN_CLIPS, 3, frames, size, size)).sum())
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from launch import console
 from launch.bench.machine import Machine, floored, in_turns, line_of, measure_machine
-from launch.bench.plain_net import PlainNet
+from launch.bench.plain_net import plain_copy
 from launch.bench.profile import profile_of, show_profiles
 from launch.compute import Amp, amp_dtype_of, resolve_device
 from launch.specs import find_spec, find_variant
@@ -21,12 +21,16 @@ from search_spaces.floors import Floors, forward_floors, operators, training_flo
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import fingerprint
 from search_spaces.variant import VARIANTS, Variant
+from supernet.calibrate import settle
+from supernet.frozen import FrozenNet
+from supernet.stream import Stream
 from supernet.video_net import VideoNet
 
 POSITIONALS = ("specs",)
 NUM_CLASSES = 600
 WARM_UP_STEPS = 5
 CLIP_FRAMES = 16
+SETTLING_BCTHW = (2, 3, 4, 64, 64)
 
 Work = Literal["train", "clip", "frame"]
 
@@ -81,8 +85,10 @@ def run(options: Options) -> int:
     beside, profiles = [], []
     for name, work in product(options.specs, options.works):
         case = _Case.of(name, work, options)
-        ours = case.ours()
-        beside.append(_beside_plain(name, case, ours, options, machine))
+        ours, plain = case.pair()
+        ms, plain_ms = in_turns((ours, plain), repeats=options.work_repeats, device=case.device)
+        floors = asdict(floored(ms, case.floors(), machine))
+        beside.append({"name": name, "work": case.work, **floors, "plain_ms": plain_ms, "speedup": plain_ms / ms})
         if options.profile:
             title = f"{name}, {work}"
             profiles.append(profile_of(title, ours, repeats=options.work_repeats, device=case.device))
@@ -90,11 +96,11 @@ def run(options: Options) -> int:
         found = [asdict(one) for one in profiles]
         console.show_json({"machine": asdict(machine), "steps": rows, "beside_plain": beside, "profiles": found})
         return 0
-    floors = ("arithmetic floor ms", "bandwidth floor ms", "median / floor")
+    floor_names = ("arithmetic floor ms", "bandwidth floor ms", "median / floor")
     floor_keys = ("arithmetic_floor_ms", "bandwidth_floor_ms", "ratio")
     console.show_table(
         f"One streamed frame; {line_of(machine)}",
-        ("name", "variant", "MACs", "median ms", "min ms", "max ms", *floors),
+        ("name", "variant", "MACs", "median ms", "min ms", "max ms", *floor_names),
         [
             (
                 row["name"],
@@ -108,7 +114,7 @@ def run(options: Options) -> int:
     if beside:
         console.show_table(
             f"Medians of {options.work_repeats} in turns with a plain PyTorch MoViNet; {line_of(machine)}",
-            ("name", "work", "ms", "plain ms", "times as fast", *floors),
+            ("name", "work", "ms", "plain ms", "times as fast", *floor_names),
             [
                 (
                     row["name"],
@@ -126,8 +132,7 @@ def run(options: Options) -> int:
 def _measured(name: str, variant_name: str, options: Options, machine: Machine) -> dict[str, object]:
     spec = find_spec(name).arch
     variant = find_variant(variant_name, arch=spec)
-    net = VideoNet(spec, variant, num_classes=NUM_CLASSES, rezero=1.0).to(options.device)
-    seconds = step_seconds(net, repeats=options.repeats)
+    seconds = step_seconds(made_net(spec, variant, device=options.device), repeats=options.repeats)
     found = operators(spec, variant, num_classes=NUM_CLASSES, clip=replace(spec.clip, num_frames=1))
     floors = forward_floors(found)
     beside = asdict(floored(1000 * statistics.median(seconds), floors, machine))
@@ -143,28 +148,27 @@ def _measured(name: str, variant_name: str, options: Options, machine: Machine) 
     }
 
 
+def made_net(spec: ArchSpec, variant: Variant, *, device: str | torch.device) -> VideoNet:
+    """A network with drawn weights, in evaluation mode, whose activations are of the size that trained ones are."""
+    net = VideoNet(spec, variant, num_classes=NUM_CLASSES, rezero=1.0)
+    settle(net, torch.rand(SETTLING_BCTHW, generator=torch.Generator().manual_seed(1)))
+    return net.to(device)
+
+
 @torch.inference_mode()
 def step_seconds(net: VideoNet, *, repeats: int) -> list[float]:
     """Seconds of single-frame steps of one stream at the network's own resolution, after some that are not counted."""
     size = net.spec.clip.resolution
-    frames = torch.rand(repeats + WARM_UP_STEPS, 1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    state = net.eval().init_state(1, size, size)
+    frames = torch.rand(repeats + WARM_UP_STEPS, 3, size, size, generator=torch.Generator().manual_seed(0))
+    stream = Stream(net)
     taken = []
-    for frame_BCHW in frames.to(net.head.dense_weight.device):
+    for frame_CHW in frames.to(net.head.dense_weight.device):
         start = time.perf_counter()
-        logits_BK, state = net.step(frame_BCHW, state)
-        if logits_BK.is_cuda:
-            torch.cuda.synchronize(logits_BK.device)
+        logits_K = stream.push(frame_CHW)
+        if logits_K.is_cuda:
+            torch.cuda.synchronize(logits_K.device)
         taken.append(time.perf_counter() - start)
     return taken[WARM_UP_STEPS:]
-
-
-def _beside_plain(
-    name: str, case: "_Case", ours: Callable[[], object], options: Options, machine: Machine
-) -> dict[str, object]:
-    ms, plain_ms = in_turns((ours, case.plain()), repeats=options.work_repeats, device=case.device)
-    beside = asdict(floored(ms, case.floors(), machine))
-    return {"name": name, "work": case.work, **beside, "plain_ms": plain_ms, "speedup": plain_ms / ms}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,33 +203,32 @@ class _Case:
         least = training_floors if self.work == "train" else forward_floors
         return least(found, num_clips=num_clips, dtype="fp32" if self._dtype is None else "bf16")
 
-    def ours(self) -> Callable[[], object]:
-        net = VideoNet(self.spec, self.variant, num_classes=NUM_CLASSES, rezero=1.0).to(self.device)
-        net.train(self.work == "train")
-        if self.work == "frame":
-            state = net.init_state(1, *self.clips_BCTHW.shape[3:])
-            return torch.inference_mode()(lambda: net.step(self.clips_BCTHW, state))
-        return self._pass(lambda: net(self.clips_BCTHW))
-
-    def plain(self) -> Callable[[], object]:
-        net = PlainNet(self.spec, num_classes=NUM_CLASSES, stream=self.work == "frame").to(self.device)
-        net.train(self.work == "train")
+    def pair(self) -> tuple[Callable[[], object], Callable[[], object]]:
+        """What is measured: our network, and the plain one with the same numbers."""
+        net = made_net(self.spec, self.variant, device=self.device)
+        plain = plain_copy(net, stream=self.work == "frame").to(self.device)
+        if self.work == "train":
+            return self._pass(net.train()), self._pass(lambda clips: plain.train()(clips)[0])
         with torch.inference_mode():
-            state = net(self.clips_BCTHW)[1] if self.work == "frame" else None
-        return self._pass(lambda: net(self.clips_BCTHW, state)[0])
+            past = plain(self.clips_BCTHW)[1] if self.work == "frame" else None
+            with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype is not None):
+                frozen = FrozenNet(net)
+        state = frozen.init_state(1, *self.clips_BCTHW.shape[3:]) if self.work == "frame" else None
+        ours = frozen if state is None else lambda clips: frozen.step_(clips, state)
+        return self._pass(ours), self._pass(lambda clips: plain(clips, past)[0])
 
     @property
     def _dtype(self) -> torch.dtype | None:
         return None if self.work == "frame" else amp_dtype_of(self.amp)
 
-    def _pass(self, forward: Callable[[], Tensor]) -> Callable[[], object]:
+    def _pass(self, forward: Callable[[Tensor], Tensor]) -> Callable[[], object]:
         """Forward, and backward too in training."""
         training, device, dtype = self.work == "train", self.device, self._dtype
 
         def run_once() -> None:
             with torch.inference_mode(not training):
                 with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                    logits_BK = forward()
+                    logits_BK = forward(self.clips_BCTHW)
                 if training:
                     torch.autograd.backward(logits_BK.sum())
 

@@ -11,13 +11,17 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from launch import console
 from supernet import native
+from supernet.native import network
 
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("depthwise convolution", ("_Native", "_TurnedAround", "depthwise")),
-    ("squeeze-and-excitation", ("FrameMeans", "ScaleFrames", "frame", "aten::mean")),
+    ("depthwise convolution", ("_Depthwise", "depthwise")),
+    ("squeeze-and-excitation", ("FrameMeans", "ScaleFrames", "frame", "aten::mean", "frozen::gates")),
     ("norm and activation", ("Norm", "norm", "silu", "hardswish", "sigmoid", "scale_activate", "channel_statistics")),
-    ("product of matrices", ("aten::mm", "aten::addmm", "aten::bmm", "aten::linear")),
-    ("other convolution", ("conv",)),
+    (
+        "product of matrices",
+        ("aten::mm", "aten::addmm", "aten::bmm", "aten::linear", "frozen::expand", "frozen::project", "frozen::head"),
+    ),
+    ("other convolution", ("conv", "frozen::stem")),
     ("part of a shared weight", ("_Leading", "slice", "Slice")),
     ("copy", ("aten::copy_", "aten::cat", "aten::clone", "aten::contiguous", "aten::constant_pad_nd", "aten::lerp")),
     ("fill", ("aten::fill_", "aten::zero_", "aten::zeros", "Memset")),
@@ -67,7 +71,7 @@ def profile_of(name: str, work: Callable[[], object], *, repeats: int, device: t
     for _ in range(UNCOUNTED_RUNS):
         work()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
-    with _named_kernels(), profile(activities=activities) as profiler:
+    with _named_kernels(), network.timed() as frozen, profile(activities=activities) as profiler:
         start = time.perf_counter()
         for _ in range(repeats):
             work()
@@ -79,6 +83,7 @@ def profile_of(name: str, work: Callable[[], object], *, repeats: int, device: t
         event.key: ((event.self_device_time_total if on_device else event.self_cpu_time_total) / 1000, event.count)
         for event in profiler.key_averages()
     }
+    taken |= {f"frozen::{phase}": (1000 * seconds, repeats) for phase, seconds in frozen.items() if seconds}
     kinds: dict[str, tuple[float, int]] = {}
     for key, (ms, calls) in taken.items():
         before_ms, before_calls = kinds.get(kind_of(key), (0.0, 0))

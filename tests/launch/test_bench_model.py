@@ -4,7 +4,7 @@ import pytest
 import torch
 from program import call, call_json
 
-from launch.bench.plain_net import PlainNet
+from launch.bench.plain_net import plain_copy
 from search_spaces.published import published
 from search_spaces.variant import VARIANTS
 from supernet.calibrate import settle
@@ -62,11 +62,10 @@ def test_every_work_is_measured_beside_a_plain_network(capsys, tmp_path):
 def test_the_plain_network_is_the_same_function(stream):
     spec = published("A0")
     ours = VideoNet(spec, VARIANTS["released-stream" if stream else "base"], num_classes=5, rezero=0.5)
-    plain = PlainNet(spec, num_classes=5, stream=stream)
-    assert sum(map(torch.numel, plain.parameters())) == sum(map(torch.numel, ours.parameters()))
     clips_BCTHW = torch.rand(1, 3, 6, 50, 61, generator=torch.Generator().manual_seed(0))
     settle(ours, clips_BCTHW)
-    copy_into(plain, ours)
+    plain = plain_copy(ours, stream=stream)
+    assert sum(map(torch.numel, plain.parameters())) == sum(map(torch.numel, ours.parameters()))
     with torch.no_grad():
         wanted_BK = ours(clips_BCTHW)
         found_BK, _ = plain.eval()(clips_BCTHW)
@@ -75,38 +74,3 @@ def test_the_plain_network_is_the_same_function(stream):
             _, state = plain(clips_BCTHW[:, :, :2])
             found_BK, _ = plain(clips_BCTHW[:, :, 2:], state)
             assert (found_BK - wanted_BK).abs().max() <= 1e-5 * wanted_BK.abs().max()
-
-
-def copy_into(plain, ours):
-    """The numbers of our network, part by part."""
-    pairs = [(plain.stem, ours.stem), (plain.head, ours.head.conv)]
-    layers = [layer for block in ours.blocks for layer in block]
-    for theirs, layer in zip(plain.layers, layers, strict=True):
-        (depthwise,) = layer.depthwise.values()
-        pairs += [(theirs.expand, layer.expand), (theirs.depthwise, depthwise.conv), (theirs.project, layer.project)]
-        pairs += [(theirs.temporal, depthwise.temporal)] if depthwise.temporal is not None else []
-        pairs += [(theirs.skip, layer.skip)] if layer.skip is not None else []
-        theirs.rezero.data.copy_(layer.rezero)
-        for conv, weight, bias in (
-            (theirs.reduce, layer.se.reduce_weight, layer.se.reduce_bias),
-            (theirs.raise_, layer.se.expand_weight, layer.se.expand_bias),
-        ):
-            conv.weight.data.copy_(weight.flatten(1)[:, :, None, None, None])
-            conv.bias.data.copy_(bias)
-    for theirs, conv in pairs:
-        theirs.conv.weight.data.copy_(conv.weight.detach().view_as(theirs.conv.weight))
-        theirs.norm.load_state_dict(
-            {
-                "weight": conv.scale,
-                "bias": conv.shift,
-                "running_mean": conv.running_mean,
-                "running_var": conv.running_var,
-                "num_batches_tracked": torch.tensor(0),
-            }
-        )
-    for conv, weight, bias in (
-        (plain.dense, ours.head.dense_weight, ours.head.dense_bias),
-        (plain.classifier, ours.head.classifier.weight, ours.head.classifier.bias),
-    ):
-        conv.weight.data.copy_(weight.detach()[:, :, None, None, None])
-        conv.bias.data.copy_(bias)

@@ -131,3 +131,28 @@ def test_a_start_that_is_none_is_refused(capsys, motion_manifest, tmp_path):
     assert code == 2
     assert "start" in err
     assert not (tmp_path / "run").exists()
+
+
+def test_limits_a_start_at_the_target_and_decided_clips_go_together(capsys, motion_manifest, tmp_path):
+    run = tmp_path / "search"
+    options = [option for option in SEARCH if not option.startswith("--proxy")]
+    options += [f"--data={motion_manifest}", f"--out={run}", "--clip_choices=frames=4:8,resolution=24:32"]
+    options += ["--variant=released-stream", "--max=activations=60kB/frame@fp16", "--search.start=at-target"]
+    result = call_json(capsys, "search", "--space=nano", "--target=macs=850k/frame", *options)
+    arch = read_spec(result["spec"]).arch
+    found = cost(arch, VARIANTS["released-stream"], num_classes=8, dtype="fp16")
+    assert (arch.clip.num_frames, arch.clip.resolution) in {(4, 24), (4, 32), (8, 24), (8, 32)}
+    assert result["found_ratio"] == pytest.approx(found.macs / arch.clip.num_frames / 850e3)
+    assert abs(result["found_ratio"] - 1) <= 0.03
+    assert result["found_limit_ratios"] == [found.step_peak_activation_bytes / 60e3]
+    compared = read_history(run / "journal.jsonl").candidates
+    inside = [candidate.limit_ratios[0] for candidate in compared if candidate.origin in ("policy", "random")]
+    assert max(inside) <= 1
+
+
+def test_peak_activations_have_no_start_at_the_target(capsys, motion_manifest, tmp_path):
+    options = [f"--data={motion_manifest}", f"--out={tmp_path / 'run'}", "--target=activations=300kB@fp16", *SEARCH]
+    code, _, err = call(capsys, "search", "--space=nano", "--search.start=at-target", *options)
+    assert code == 2
+    assert "peak activations are not, but got activations=300kB@fp16" in err
+    assert not (tmp_path / "run").exists()
