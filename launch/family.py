@@ -226,7 +226,7 @@ def _slug(text: str) -> str:
 def _plan(options: Options, tasks: list[MemberTask]) -> int:
     """One plan per space and target, for seeds cost the same."""
     first = {(task.options.space, task.options.target): task for task in reversed(tasks)}
-    plans = {key: search.plan(task.options, search.check(task.options)[0]) for key, task in first.items()}
+    plans = {key: search.plan(task.options, *search.check(task.options)) for key, task in first.items()}
     all_plans = [plans[task.options.space, task.options.target] for task in tasks]
     seconds = sum(plan.seconds for plan in all_plans) / min(options.parallel, len(tasks))
     peak_bytes = options.parallel * max(plan.peak_bytes for plan in all_plans)

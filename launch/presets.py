@@ -48,6 +48,7 @@ def paper(*, num_train_videos: int, batch_size: int, architectures_per_step: int
         "search.steps": wanted_steps,
         "search.reward": "absolute",
         "search.beta": -0.1,
+        "search.beta_ramp": 1.0,
         "search.controller.learning_rate": policy_rate,
         "search.controller.delay_fraction": 0.25,
         "search.controller.ramp": 10.0,

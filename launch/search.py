@@ -107,7 +107,7 @@ def run(options: Options) -> int:
         for line in preset_of(options).arithmetic:
             console.log(f"preset {options.preset}: {line}")
     if options.plan:
-        return show_plan(plan(options, check(options)[0]), as_json=options.json)
+        return show_plan(plan(options, *check(options)), as_json=options.json)
     folder, result = search(options)
     show_result(folder, result, as_json=options.json)
     return 0
@@ -334,9 +334,9 @@ def _require_same(source: Source, run: RunDir) -> None:
         )
 
 
-def plan(options: Options, problem: Problem) -> Plan:
+def plan(options: Options, problem: Problem, manifest: Manifest) -> Plan:
     """What the search will take, from trial steps here."""
-    items = videos_of(load_manifest(options.data), "train", path=options.data)
+    items = videos_of(manifest, "train", path=options.data)
     _, held = hold_out(items, fraction=options.held_out, seed=options.seed)
     return search_plan(
         problem,

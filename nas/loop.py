@@ -1,5 +1,6 @@
 """The search: weight step, measurement, policy step, over and over; then the final comparison (tunas.md 1.2)."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,9 @@ class SearchConfig:
         steps: Steps of weights and policy.
         architectures_per_step: Sampled, trained and measured in each step.
         reward: Formula of the reward (`nas/reward.py`); `beta` its negative weight of cost.
+        beta_ramp: Factor by which beta has grown at the end, exponentially while the policy learns, so that quality
+            decides first and cost settles the rest; TuNAS has 1. Populations compare rewards of many steps: theirs
+            keep beta as it is.
         start: Policy of the first step (`nas/start.py`): uniform, or at-target for one whose mean cost is the target.
         checkpoint_every: Steps between checkpoints.
         subclip_frames: Frames of the consecutive sub-clips that clips are trained and scored in, with stream buffers
@@ -52,6 +56,7 @@ class SearchConfig:
     architectures_per_step: int = 2
     reward: RewardName = "absolute"
     beta: float = -0.3
+    beta_ramp: float = 10.0
     start: StartName = "uniform"
     checkpoint_every: int = 25
     subclip_frames: int | None = None
@@ -77,12 +82,20 @@ class SearchConfig:
             raise UsageError(f"subclip_frames must be at least 1, but got {self.subclip_frames}")
         if not self.beta < 0:
             raise UsageError(f"beta must be negative, but got {self.beta}")
+        if not 0 < self.beta_ramp < math.inf:
+            raise UsageError(f"beta_ramp must be positive, but got {self.beta_ramp}")
         if max(self.warmup.op_fraction, self.warmup.filter_fraction) > self.controller.delay_fraction:
             raise UsageError(
                 "warm-up must end before the policy learns, but got warmup fractions "
                 f"{self.warmup.op_fraction}, {self.warmup.filter_fraction} above "
                 f"controller.delay_fraction {self.controller.delay_fraction}"
             )
+
+    def beta_in(self, step: int) -> float:
+        """Weight of cost in the rewards of `step`."""
+        if self.strategy != "reinforce":
+            return self.beta
+        return float(self.beta * self.beta_ramp ** self.controller.progress(step, num_steps=self.steps))
 
 
 def run_search(
@@ -133,7 +146,7 @@ def run_search(
                 measurements = evaluator.measure(step, candidates)
                 train_loss = float(loss)  # late, so that a device need not be waited for twice
             with stopwatch.phase("policy"):
-                trials = _trials(problem, config, indices_KD, candidates, measurements)
+                trials = _trials(problem, config, indices_KD, candidates, measurements, step=step)
                 belief = strategy.learn(step, indices_KD, trials)
                 records = _step_records(problem, config, belief, trials, train_loss=train_loss, step=step)
             with stopwatch.phase("journal"):
@@ -186,12 +199,14 @@ def _trials(
     indices_KD: Indices,
     candidates: list[Candidate],
     measurements: Sequence[Measurement],
+    *,
+    step: int,
 ) -> tuple[TrialRecord, ...]:
     costs_K, limits_KL = problem.costs(indices_KD), problem.limit_ratios(indices_KD).tolist()
     trials = []
     for candidate, cost, limit_ratios, measurement in zip(candidates, costs_K, limits_KL, measurements, strict=True):
         ratio = float(cost / problem.target.value)
-        reward = REWARDS[config.reward](measurement.quality, ratio, config.beta, limit_ratios)
+        reward = REWARDS[config.reward](measurement.quality, ratio, config.beta_in(step), limit_ratios)
         trials.append(
             TrialRecord(
                 genotype=candidate.genotype,

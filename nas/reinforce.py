@@ -56,6 +56,11 @@ class ControllerConfig:
         if not 0 <= self.entropy_bonus < math.inf:
             raise UsageError(f"controller.entropy_bonus must be at least 0, but got {self.entropy_bonus}")
 
+    def progress(self, step: int, *, num_steps: int) -> float:
+        """Share of the steps of learning that lie before `step`, in [0, 1); 0 during the delay."""
+        delay = self.delay_fraction * num_steps
+        return max(0.0, step - delay) / max(1.0, num_steps - delay)
+
 
 class Reinforce:
     """The controller: a policy and what it needs to learn.
@@ -84,11 +89,10 @@ class Reinforce:
 
     def learning_rate(self, step: int) -> float:
         """Learning rate in `step`: 0 during the delay, then growing exponentially by `ramp`."""
-        delay = self._config.delay_fraction * self._num_steps
-        if step < delay:
+        if step < self._config.delay_fraction * self._num_steps:
             return 0.0
         base = self._config.learning_rate or min(MAX_LEARNING_RATE, LEARNING_RATE_TIMES_STEPS / self._num_steps)
-        return float(base * self._config.ramp ** ((step - delay) / max(1.0, self._num_steps - delay)))
+        return float(base * self._config.ramp ** self._config.progress(step, num_steps=self._num_steps))
 
     def sample(self, rng: np.random.Generator, num: int) -> Indices:
         """Canonical genotypes drawn from the policy, (num, D)."""

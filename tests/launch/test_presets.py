@@ -20,6 +20,7 @@ def test_at_the_scale_of_tunas_the_constants_are_tunas_own():
     assert preset.values["weights.weight_decay"] == 4e-5
     assert preset.values["held_out"] == pytest.approx(50_046 / (50_046 + 1_231_121))
     assert (preset.values["search.beta"], preset.values["search.reward"]) == (-0.1, "absolute")
+    assert preset.values["search.beta_ramp"] == 1.0
     assert preset.values["weights.reward_multiple"] == 4
 
 

@@ -26,6 +26,7 @@ from search_spaces.variant import Variant
 CONFIG = SearchConfig(
     steps=8,
     architectures_per_step=2,
+    beta_ramp=1.0,
     checkpoint_every=3,
     selection=SelectionConfig(num_policy=2, num_random=2),
 )
@@ -312,6 +313,15 @@ def test_the_other_rewards_are_taken_too(tmp_path, reward):
             assert trial.reward == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("strategy", ["reinforce", "random"])
+def test_the_weight_of_cost_grows_tenfold_while_a_policy_learns(tmp_path, strategy):
+    config = dataclasses.replace(CONFIG, strategy=strategy, beta_ramp=10.0)
+    for step in of(StepRecord, search(new_run(tmp_path / "run"), config=config)):
+        beta = -0.3 * 10 ** (max(0, step.step - 2) / 6 if strategy == "reinforce" else 0)
+        for trial in step.trials:
+            assert trial.reward == pytest.approx(trial.quality + beta * abs(trial.ratio - 1), abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -322,6 +332,8 @@ def test_the_other_rewards_are_taken_too(tmp_path, reward):
         ({"architectures_per_step": 0}, r"must be at least 1, but got 8, 0, 3$"),
         ({"checkpoint_every": -1}, r"must be at least 1, but got 8, 2, -1$"),
         ({"beta": 0.0}, r"^beta must be negative, but got 0\.0$"),
+        ({"beta_ramp": 0.0}, r"^beta_ramp must be positive, but got 0\.0$"),
+        ({"beta_ramp": float("inf")}, r"^beta_ramp must be positive, but got inf$"),
         ({"beta": float("nan")}, r"^beta must be negative, but got nan$"),
         (
             {"warmup": WarmupConfig(op_fraction=0.3)},

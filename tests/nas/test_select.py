@@ -78,7 +78,7 @@ def test_of_equals_the_first_and_so_the_likelier_is_selected():
 
 def rows_of(problem, logits_DC, config):
     """What is compared at the end of a search whose policy has these logits."""
-    policy = PolicySearch(problem, ControllerConfig(), num_steps=1)
+    policy = PolicySearch(problem, ControllerConfig(), num_steps=1, start="uniform")
     document = loads(policy.state()[STATE])
     counts = [len(decision.choices) for decision in problem.space.decisions]
     document["logits"] = [row_C[:count].tolist() for row_C, count in zip(logits_DC, counts, strict=True)]

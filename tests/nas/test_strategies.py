@@ -30,7 +30,9 @@ def configured(name, **change):
     return dataclasses.replace(CONFIG, strategy=name, population=POPULATION, **change)
 
 
-@pytest.mark.parametrize("problem", [PROBLEM, STREAM], ids=["clip", "stream with limits"])
+@pytest.mark.parametrize(
+    "problem", [pytest.param(PROBLEM, marks=pytest.mark.slow, id="clip"), pytest.param(STREAM, id="stream with limits")]
+)
 @pytest.mark.parametrize("check", strategy_contract.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_strategies_keep_the_contract(name, check, problem):
@@ -57,7 +59,7 @@ def test_same_seed_same_journal_and_another_does_not(whole, tmp_path):
     assert load_newest(again.checkpoints_path) == load_newest(run.checkpoints_path)
 
 
-@pytest.mark.parametrize("num", [1, 9, 16, 23, 28, 31])
+@pytest.mark.parametrize("num", [9, 28, *(pytest.param(num, marks=pytest.mark.slow) for num in (1, 16, 23, 31))])
 def test_stopped_anywhere_it_ends_the_same(whole, tmp_path, num):
     name, reference, _ = whole
     run = new_run(tmp_path / "run")
