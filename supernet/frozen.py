@@ -103,6 +103,7 @@ class FrozenNet(nn.Module):
             state.update(future)
             return logits
         self._checked(clips_BCTHW, state)
+        state.update({name: tensor.contiguous() for name, tensor in state.items()})
         logits = self._run(clips_BCTHW, state, state, per_frame=per_frame)
         state[FRAME_COUNT] += _num_frames(clips_BCTHW)
         return logits
@@ -167,7 +168,7 @@ class FrozenNet(nn.Module):
             for entry in ("stream_buffer", "pool")
         ]
         self._names.append("head.pool")
-        layers = [self._layer(layer, net) for block in net.blocks for layer in block]  # type: ignore[attr-defined]
+        layers = [self._layer(layer) for block in net.blocks for layer in block]  # type: ignore[attr-defined]
         head = net.head
         stem_weight, stem_bias = _fold(net.stem)
         self._layers = (network.Layer * len(layers))(*layers)
@@ -181,7 +182,7 @@ class FrozenNet(nn.Module):
             layers=self._layers,
         )
 
-    def _layer(self, layer: Bottleneck, net: VideoNet) -> network.Layer:
+    def _layer(self, layer: Bottleneck) -> network.Layer:
         (depthwise,) = layer.depthwise.values()
         assert isinstance(depthwise, Depthwise)
         parts: dict[str, network.Matrix | network.Depthwise | int] = {

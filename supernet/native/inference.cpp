@@ -192,7 +192,7 @@ struct Sums {  // of the pixels of every part of every frame
     }
 };
 
-// `source(thread, frame, part, taps)` points to the frames that are read. Each frame's sums go into `sums` if asked for.
+// `source(thread, frame, taps)` points to the frames that are read. Each frame's sums go into `sums` if asked for.
 template <class Source>
 void convolve(const MovinasDepthwise& d, const Work& work, int64_t height, int64_t width, int64_t channels,
               int64_t activation, const Source& source, float* y, Sums* sums) {

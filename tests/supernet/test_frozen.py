@@ -144,6 +144,21 @@ def test_streams_of_different_age_are_stepped_side_by_side():
     assert_close(logits_BK[1], plain(net, clips_BCTHW[1:, :, :3])[0])
 
 
+def test_any_strides_of_a_state():
+    frozen, clips_BCTHW = FrozenNet(made(VARIANTS["released-stream"])), noise(2, num_frames=4, height=13, width=10)
+    wanted_BK, state, ring = frozen(clips_BCTHW), frozen.init_state(2, 13, 10), frozen.init_state(2, 13, 10)
+    for frame_BCHW in clips_BCTHW.unbind(dim=2):
+        state, ring = with_gaps(state), with_gaps(ring)
+        logits_BK, state = frozen.step(frame_BCHW, state)
+        ring_logits_BK = frozen.step_(frame_BCHW, ring)
+    assert_close(logits_BK, wanted_BK)
+    assert_close(ring_logits_BK, wanted_BK)
+
+
+def with_gaps(state):
+    return {name: torch.stack((tensor, tensor + 1), dim=-1)[..., 0] for name, tensor in state.items()}
+
+
 def test_any_strides_of_the_input():
     net = made(VARIANTS["base"])
     frozen, clips_BTHWC = FrozenNet(net), torch.rand(2, 5, 13, 10, 3)
