@@ -80,7 +80,7 @@ class Problem:
     def description(self) -> str:
         """The space's costs in the target's unit, for messages."""
         low, median, high, _ = self.statistics()
-        metric = "bytes of state" if self.target.metric == "state" else self.target.metric
+        metric = {"state": "bytes of state", "latency": "seconds"}.get(self.target.metric, self.target.metric)
         return (
             f"space {self.space.name}, whose {metric} have min {low:.6g}, median {median:.6g}, "
             f"max {high:.6g} in the target's unit"

@@ -1,4 +1,4 @@
-"""Costs of whole populations: the integers of `cost.py`, looked up instead of computed.
+"""Costs of whole populations: the integers of `prices.py`, looked up instead of computed.
 
 A network's cost is a sum over its layers, and a layer's cost depends on few decisions: its own, its block's width, and
 for a block's first layer the width of the block before. One small table per layer therefore holds every case.
@@ -9,19 +9,18 @@ too, everything of it that the metric depends on has tables of its own; the fram
 import functools
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.cost import BYTES, DataType, PartCost, head_cost, layer_cost, stem_cost
+from search_spaces.cost import DataType
+from search_spaces.latency_table import LatencyTable
+from search_spaces.prices import Arithmetic, Metric, Prices
 from search_spaces.rounding import round_width
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import FIRST_BLOCK, STEM_STRIDE, ClipGeometry, LayerSpec, parse_kernel, same_size
-from search_spaces.stream_state import state_bytes
 from search_spaces.variant import Variant
 
-Metric = Literal["macs", "paper_half_macs", "params", "stream_buffer_bytes", "stream_state_bytes"]
 Integers = NDArray[np.int64]
 CHUNK = 4096
 
@@ -52,23 +51,12 @@ class ClipTable:
         head: Cost of the head, (width of the last block, width); `head_column` that of its decision.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        variant: Variant,
-        *,
-        metric: Metric,
-        num_classes: int,
-        clip: ClipGeometry,
-        dtype: DataType,
-    ) -> None:
-        self._space, self._variant, self._clip = space, variant, clip
-        self._metric: Metric = metric
-        self._dtype: DataType = dtype
+    def __init__(self, space: SearchSpace, prices: Prices, *, resolution: int) -> None:
+        self._space, self._prices, self._resolution = space, prices, resolution
         self._num_layer_codes = len(space.kernels) * len(space.expansions) * len(space.se)
-        self.stem = self._value(stem_cost(space.stem_width, clip=clip))
+        self.stem = prices.stem(space.stem_width)
         self.blocks, size = self._build_blocks()
-        self.head = self._build_head(size, num_classes)
+        self.head = self._build_head(size)
         self.head_column = [decision.name for decision in space.decisions].index("head.width")
 
     def costs(self, indices_ND: Indices) -> Integers:
@@ -122,7 +110,7 @@ class ClipTable:
 
     def _build_blocks(self) -> tuple[tuple[BlockTables, ...], int]:
         columns = {decision.name: column for column, decision in enumerate(self._space.decisions)}
-        size = same_size(self._clip.resolution, STEM_STRIDE)
+        size = same_size(self._resolution, STEM_STRIDE)
         previous: tuple[int, ...] = (self._space.stem_width,)
         blocks = []
         for number, block in enumerate(self._space.blocks):
@@ -161,30 +149,16 @@ class ClipTable:
                 stride=stride,
                 se=se,
             )
-            part = layer_cost(
-                layer, self._variant, in_width=in_width, in_size=in_size, num_frames=self._clip.num_frames
-            )
-            values.append(self._value(part))
+            values.append(self._prices.layer(layer, in_width=in_width, in_size=in_size))
         return values
 
-    def _build_head(self, size: int, num_classes: int) -> Integers:
-        sources = self._widths(self._space.blocks[-1].base_width)
+    def _build_head(self, size: int) -> Integers:
+        space, prices = self._space, self._prices
+        sources = self._widths(space.blocks[-1].base_width)
+        widths = self._widths(space.head_width)
         return np.array(
             [
-                [
-                    self._value(
-                        head_cost(
-                            self._variant,
-                            in_width=source,
-                            head_width=width,
-                            dense_width=self._space.dense_width,
-                            in_size=size,
-                            num_frames=self._clip.num_frames,
-                            num_classes=num_classes,
-                        )
-                    )
-                    for width in self._widths(self._space.head_width)
-                ]
+                [prices.head(width, in_width=source, in_size=size, dense_width=space.dense_width) for width in widths]
                 for source in sources
             ],
             dtype=np.int64,
@@ -192,16 +166,6 @@ class ClipTable:
 
     def _widths(self, base_width: int) -> tuple[int, ...]:
         return tuple(round_width(base_width * multiplier) for multiplier in self._space.width_multipliers)
-
-    def _value(self, part: PartCost) -> int:
-        if self._metric == "macs":
-            return part.macs
-        if self._metric == "paper_half_macs":
-            return 2 * part.macs + part.extra_half_macs
-        if self._metric == "params":
-            return part.params
-        buffer_bytes, whole_bytes = state_bytes(part.state, bytes_per_element=BYTES[self._dtype])
-        return buffer_bytes if self._metric == "stream_buffer_bytes" else whole_bytes
 
 
 class CostTable:
@@ -214,12 +178,14 @@ class CostTable:
         num_classes: Outputs of the classifier.
         clip: Clip geometry of all genotypes alike; None takes the space's, or of each genotype the one it decides on.
         dtype: Type of stream buffers.
+        latency: Measured times, in whose nanoseconds costs then are; `metric`, `clip` and `dtype` count for nothing.
 
     Attributes:
         clips: Every clip that is costed; `tables` the tables for each.
 
     Raises:
         SpecError: The space's networks cannot be built in this variant.
+        LatencyTableError: The times are of another space, variant or number of classes.
     """
 
     def __init__(
@@ -231,16 +197,27 @@ class CostTable:
         num_classes: int,
         clip: ClipGeometry | None = None,
         dtype: DataType = "fp32",
+        latency: LatencyTable | None = None,
     ) -> None:
         space.check_fits(variant)
         self._space = space
+        if latency is not None:
+            latency.check_of(space.hash, variant, num_classes=num_classes)
+            self.clips: tuple[ClipGeometry, ...] = (latency.clip,)
+            self.tables: tuple[ClipTable, ...] = (ClipTable(space, latency, resolution=latency.clip.resolution),)
+            return
         self.clips = space.clips if clip is None else (clip,)
         tables: dict[tuple[int, ...], ClipTable] = {}
         for each in self.clips:
             if (extent := _extent(metric, each)) not in tables:
-                tables[extent] = ClipTable(
-                    space, variant, metric=metric, num_classes=num_classes, clip=each, dtype=dtype
+                prices = Arithmetic(
+                    variant=variant,
+                    metric=metric,
+                    num_classes=num_classes,
+                    clip=each,
+                    dtype=dtype,
                 )
+                tables[extent] = ClipTable(space, prices, resolution=each.resolution)
         self.tables = tuple(tables[_extent(metric, each)] for each in self.clips)
 
     def costs(self, indices_ND: Indices) -> Integers:
@@ -280,6 +257,9 @@ def cost_table(
     num_classes: int,
     clip: ClipGeometry | None = None,
     dtype: DataType = "fp32",
+    latency: LatencyTable | None = None,
 ) -> CostTable:
     """The table of these arguments, built once."""
-    return CostTable(space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=dtype)
+    return CostTable(
+        space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=dtype, latency=latency
+    )

@@ -1,11 +1,13 @@
 """Cost targets as people write them: `macs=2.7G/clip`, `macs=50M/frame`, `params=3M`, `state=2MiB@fp16`.
 
-Metric, number and unit are all part of a target, for the same number under another convention is off by two.
+Metric, number and unit are all part of a target, for the same number under another convention is off by two. A latency,
+`latency=10ms/frame@table.json`, is looked up in the table of measured times that it names.
 """
 
 import operator
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,12 +16,13 @@ from numpy.typing import NDArray
 from search_spaces.cost import BYTES, DataType, cost
 from search_spaces.cost_table import CostTable, Metric, cost_table
 from search_spaces.errors import TargetError
+from search_spaces.latency_table import LatencyTable, read_table
 from search_spaces.mean_cost import Floats, mean_cost
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.variant import Variant
 
-TargetMetric = Literal["macs", "paper_gflops", "params", "state"]
+TargetMetric = Literal["macs", "paper_gflops", "params", "state", "latency"]
 Per = Literal["clip", "frame", "second"]
 
 SUFFIXES = {
@@ -46,7 +49,14 @@ _FORM = re.compile(
     r"(?:@(?P<dtype>\w+))?",
     re.ASCII,
 )
-EXAMPLES = "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip, params=3M or state=2MiB@fp16"
+_LATENCY = re.compile(
+    r"latency=(?P<number>\d{1,12}(?:\.\d{1,12})?)(?P<suffix>[mun]?s)/(?P<per>frame|clip)@(?P<table>.+)", re.ASCII
+)
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+EXAMPLES = (
+    "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip, params=3M, state=2MiB@fp16 or "
+    "latency=10ms/frame@table.json"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +65,11 @@ class Target:
 
     Attributes:
         text: As it was written.
-        value: In the metric's unit: MACs, 1e9 of the paper's FLOPs, parameters, or bytes of a stream's whole state.
+        value: In the metric's unit: MACs, 1e9 of the paper's FLOPs, parameters, bytes of a stream's whole state, or
+            seconds.
         per: What the value is for: the clip, or its share of a frame or second; parameters and state have none.
         dtype: Type of the stream buffers; state alone has one.
+        table: Measured times that a latency is the sum of.
     """
 
     text: str
@@ -65,15 +77,20 @@ class Target:
     value: float
     per: Per | None
     dtype: DataType | None = None
+    table: LatencyTable | None = None
 
     def scale(self, clip: ClipGeometry) -> float:
         """What a cost per clip is multiplied by to be in this target's unit."""
+        if self.table is not None:
+            return 1.0
         if self.per == "frame":
             return 1 / clip.num_frames
         return clip.rate_fps / clip.num_frames if self.per == "second" else 1.0
 
     def cost(self, spec: ArchSpec, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None) -> float:
-        """A network's cost in this target's unit."""
+        """A network's cost in this target's unit; a latency is that of the clip that the table is of."""
+        if self.table is not None:
+            return self.table.latency_s(spec, variant, num_classes=num_classes)
         found = cost(spec, variant, num_classes=num_classes, clip=clip, dtype=self._dtype)
         value = found.stream_state_bytes if self.metric == "state" else getattr(found, self.metric)
         return float(value) * self.scale(clip or spec.clip)
@@ -116,25 +133,37 @@ class Target:
         return self.dtype or "fp32"
 
     def _table(self, space: SearchSpace, variant: Variant, *, num_classes: int, clip: ClipGeometry | None) -> CostTable:
+        if self.table is not None:
+            return cost_table(space, variant, metric="macs", num_classes=num_classes, latency=self.table)
         metric = _SUMS[self.metric]
         return cost_table(space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=self._dtype)
 
     def _unit(self, clip: ClipGeometry) -> float:
+        if self.table is not None:
+            return 1e-9
         return self.scale(clip) * (0.5e-9 if self.metric == "paper_gflops" else 1.0)
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str, *, folder: Path | None = None) -> Target:
     """Parse a target.
+
+    Args:
+        text: The target.
+        folder: What the path of a latency table is relative to; None for the working directory.
 
     Raises:
         TargetError: No metric, number or unit, an unknown one, or a value that is not positive.
+        LatencyTableError: As `read_table`.
     """
+    if text.startswith("latency="):
+        return _latency_target(text, folder or Path())
     match = _FORM.fullmatch(text)
     if match is None:
         raise TargetError(f"a target must be written as metric=number/unit, such as {EXAMPLES}, but got {text!r}")
     metric = next((known for known in _SUMS if known == match["metric"]), None)
     if metric is None:
-        raise TargetError(f"a target's metric must be one of {', '.join(_SUMS)}, but got {match['metric']!r}")
+        known = ", ".join((*_SUMS, "latency"))
+        raise TargetError(f"a target's metric must be one of {known}, but got {match['metric']!r}")
     suffix = match["suffix"].removesuffix("B") if metric == "state" else match["suffix"]
     if suffix not in SUFFIXES:
         raise TargetError(f"a target's suffix must be one of {', '.join(SUFFIXES)}, but got {match['suffix']!r}")
@@ -148,6 +177,20 @@ def parse_target(text: str) -> Target:
         per=_per(metric, match["per"], text),
         dtype=_dtype_of(metric, match["dtype"], text),
     )
+
+
+def _latency_target(text: str, folder: Path) -> Target:
+    match = _LATENCY.fullmatch(text)
+    value = 0.0 if match is None else float(match["number"]) * _SECONDS[match["suffix"]]
+    if match is None or not value > 0:
+        raise TargetError(
+            "a target of latency must be a time above 0 in s, ms, us or ns, /frame or /clip, and the table that it is "
+            f"looked up in, such as latency=10ms/frame@table.json, but got {text!r}"
+        )
+    table = read_table(folder / match["table"])
+    if table.per != match["per"]:
+        raise TargetError(f"a target of latency must be per {table.per}, as its table, but got {text!r}")
+    return Target(text=text, metric="latency", value=value, per=_PER[match["per"]], table=table)
 
 
 def _per(metric: TargetMetric, unit: str | None, text: str) -> Per | None:

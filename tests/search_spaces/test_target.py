@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from made_spaces import TINY, TINY_CLIPS, every_row
 
 from search_spaces.cost import BYTES
-from search_spaces.errors import TargetError
+from search_spaces.errors import LatencyTableError, TargetError
 from search_spaces.movinet import A2
 from search_spaces.published import published
 from search_spaces.spec import ClipGeometry
@@ -79,8 +79,8 @@ FORM = r"^a target must be written as metric=number/unit, such as macs=2\.7G/cli
         ("macs=2G/clip/frame", FORM),
         ("macs==2G/clip", FORM),
         ("macs=" + "9" * 31 + "/clip", FORM),
-        ("flops=2G/clip", r"^a target's metric must be one of macs, paper_gflops, params, state, but got 'flops'$"),
-        ("MACs=2G/clip", r"^a target's metric must be one of macs, paper_gflops, params, state, but got 'MACs'$"),
+        ("flops=2G/clip", r"^a target's metric must be one of macs, paper_gflops, params, state, latency, but got 'flops'$"),
+        ("MACs=2G/clip", r"^a target's metric must be one of macs, paper_gflops, params, state, latency, but got 'MACs'$"),
         ("macs=2g/clip", r"^a target's suffix must be one of , k, K, M, G, T, Ki, Mi, Gi, Ti, but got 'g'$"),
         ("macs=2GB/clip", r"^a target's suffix must be one of .*, but got 'GB'$"),
         ("macs=2Gib/clip", r"^a target's suffix must be one of .*, but got 'Gib'$"),
@@ -108,7 +108,10 @@ def test_what_is_no_target_is_refused(text, message):
 
 
 def test_the_examples_of_the_message_are_targets():
-    for text in EXAMPLES.replace(" or ", ", ").split(", "):
+    *examples, latency = EXAMPLES.replace(" or ", ", ").split(", ")
+    with pytest.raises(LatencyTableError, match=r"^table\.json: must be a readable file"):
+        parse_target(latency)
+    for text in examples:
         assert parse_target(text).text == text
 
 
