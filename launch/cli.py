@@ -27,7 +27,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "data index": ("launch.data_index", "a manifest from a folder per class"),
     "data check": ("launch.data_check", "decode every video of a manifest and list those that fail"),
     "search": ("launch.search", "search a space for a network at a cost target"),
-    "resume": ("launch.resume", "go on with a search or a retraining that was interrupted"),
+    "sweep scaling": ("launch.sweep_scaling", "coefficients that scale a space best, by training architectures"),
+    "sweep targets": ("launch.sweep_targets", "searches for several targets, spaces and seeds, on one Pareto front"),
+    "sweep seeds": ("launch.sweep_seeds", "the same search from several seeds, and the spread of its results"),
+    "resume": ("launch.resume", "go on with a search, a retraining or a sweep that was interrupted"),
     "inspect": ("launch.inspect", "where a run stands, and the network it favours, layer by layer"),
     "report": ("launch.report", "one offline HTML file about a run"),
     "export": ("launch.export", "the best architectures of a search, as spec files"),
@@ -44,6 +47,9 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "bench model": ("launch.bench.model", "time of frames, clips and training steps, beside a plain PyTorch MoViNet"),
     "bench stream": ("launch.bench.stream", "how far streams are from their clips, and the memory of long ones"),
+    "bench supernet": ("launch.bench.supernet", "a supernet step beside the training step of the sampled network"),
+    "bench search": ("launch.bench.search", "where a step of a search spends its time"),
+    "bench decode": ("launch.bench.decode", "processor time per clip, beside FFmpeg's own decoder"),
     "bench memory": ("launch.bench.memory", "peak memory against the number of frames"),
 }
 

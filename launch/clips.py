@@ -2,10 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from launch.compute import Compute
 from results.telemetry import Telemetry
 from search_spaces.errors import ManifestError, UsageError
 from search_spaces.published import min_size
@@ -106,8 +107,9 @@ def endless(
     seed: int,
     purpose: str,
     batch_size: int,
-    num_workers: int,
+    compute: Compute,
     tally: Tally,
+    num_ahead: int = 1,
     centre: bool = False,
 ) -> Callable[[int], Iterator[ClipBatch]]:
     """Shuffled epochs without end, as batches from any position on.
@@ -117,8 +119,9 @@ def endless(
         seed: Of the run; with `purpose` it decides the order.
         purpose: Such as `train`.
         batch_size: Clips per batch.
-        num_workers: Processes that read.
+        compute: How many processes read, and for which device.
         tally: Counts bad videos.
+        num_ahead: Batches that are wanted at a time, and so read ahead.
         centre: Whether the middle of each video is read, and not a clip drawn for the epoch.
     """
     order_seed = derive_seed(seed, purpose)
@@ -129,7 +132,20 @@ def endless(
             yield [replace(key, view=View()) for key in batch] if centre else batch
             position += 1
 
-    return lambda position: tally.counted(read_batches(reader, keys(position), num_workers=num_workers))
+    return lambda position: tally.counted(read(reader, keys(position), compute=compute, num_ahead=num_ahead))
+
+
+def read(
+    reader: ClipReader, batches: Iterable[Sequence[SampleKey]], *, compute: Compute, num_ahead: int = 1
+) -> Iterator[ClipBatch]:
+    """Batches in order, by as many processes and into such memory as the computation wants."""
+    return read_batches(
+        reader,
+        batches,
+        num_workers=compute.num_workers,
+        num_ahead=num_ahead,
+        pinned=compute.device.type == "cuda",
+    )
 
 
 def parse_views(text: str) -> tuple[View, ...]:
@@ -145,11 +161,11 @@ def parse_views(text: str) -> tuple[View, ...]:
 
 
 def once(
-    reader: ClipReader, *, batch_size: int, num_workers: int, tally: Tally, wanted: Sequence[View] = (View(),)
+    reader: ClipReader, *, batch_size: int, compute: Compute, tally: Tally, wanted: Sequence[View] = (View(),)
 ) -> Callable[[], Iterator[ClipBatch]]:
     """Every wanted view of every video once, in order, as batches; the same at every call."""
     return lambda: tally.counted(
-        read_batches(reader, in_batches(test_keys(len(reader.items), wanted), batch_size), num_workers=num_workers)
+        read(reader, in_batches(test_keys(len(reader.items), wanted), batch_size), compute=compute)
     )
 
 

@@ -56,11 +56,17 @@ def resolve_threads(threads: int) -> int:
     return threads or len(os.sched_getaffinity(0))
 
 
-def resolve_workers(workers: int) -> int:
-    """-1 becomes two less than the cores this process may use, between 0 and 8."""
+def resolve_workers(workers: int, device: str) -> int:
+    """-1 becomes two less than the cores this process may use, at most 8; at least 1 where a device computes."""
     if workers < -1:
         raise UsageError(f"workers must be at least -1, but got {workers}")
-    return max(0, min(8, len(os.sched_getaffinity(0)) - 2)) if workers == -1 else workers
+    fewest = 0 if torch.device(device).type == "cpu" else 1
+    return max(fewest, min(8, len(os.sched_getaffinity(0)) - 2)) if workers == -1 else workers
+
+
+def amp_dtype_of(amp: Amp) -> torch.dtype | None:
+    """Type of autocast, None for none."""
+    return torch.bfloat16 if amp == "bf16" else None
 
 
 def environment_of(threads: int) -> Environment:
@@ -103,21 +109,23 @@ def resolved(options: T) -> T:
     Raises:
         UsageError: A setting that this machine does not have, or outside its range.
     """
+    device = resolve_device(options.device)
     chosen = {
-        "device": resolve_device(options.device),
+        "device": device,
         "threads": resolve_threads(options.threads),
-        "workers": resolve_workers(options.workers),
+        "workers": resolve_workers(options.workers, device),
     }
     return replace(options, **chosen)  # type: ignore[type-var]
 
 
 def set_up(options: ComputeOptions) -> Compute:
     """Resolve settings and put them in force for this process; errors as `resolved`."""
+    device = resolve_device(options.device)
     compute = Compute(
-        device=torch.device(resolve_device(options.device)),
+        device=torch.device(device),
         num_threads=resolve_threads(options.threads),
-        num_workers=resolve_workers(options.workers),
-        amp_dtype=torch.bfloat16 if options.amp == "bf16" else None,
+        num_workers=resolve_workers(options.workers, device),
+        amp_dtype=amp_dtype_of(options.amp),
     )
     torch.set_num_threads(compute.num_threads)
     return compute

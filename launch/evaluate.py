@@ -7,7 +7,7 @@ from pathlib import Path
 from launch import console
 from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
 from launch.compute import Amp, Compute, set_up
-from launch.report import write_report
+from launch.run_report import write_report
 from launch.runs import model_folder, require_streams
 from results.files import replace_file
 from results.records import TestReport
@@ -146,11 +146,11 @@ def predictions_of(
         UsageError: Views that are not written as they must be.
     """
     wanted = parse_views(views)
-    num_workers = -(-compute.num_workers // len(ensemble.members))
+    share = replace(compute, num_workers=-(-compute.num_workers // len(ensemble.members)))
     members = [
         clip_logits(
             member.net.to(compute.device),
-            _clips(member, items, config, wanted, batch_size=batch_size, num_workers=num_workers),
+            _clips(member, items, config, wanted, batch_size=batch_size, compute=share),
             device=compute.device,
             amp_dtype=compute.amp_dtype,
             frame_by_frame=stream,
@@ -169,14 +169,14 @@ def _clips(
     wanted: Sequence[View],
     *,
     batch_size: int,
-    num_workers: int,
+    compute: Compute,
 ) -> Iterator[ClipBatch]:
     """The clips of one member, scaled and cut as its card says."""
     clips = replace(config, short_side=member.card.short_side, max_bad_fraction=1.0)
     batches = once(
         clips.reader(items, clip_of(member.card), seed=0, training=False),
         batch_size=batch_size,
-        num_workers=num_workers,
+        compute=compute,
         tally=Tally(clips, num_videos=len(items)),
         wanted=[replace(view, offset_frames=member.offset_frames) for view in wanted],
     )

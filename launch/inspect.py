@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import console
+from launch import console, family, family_table, scaling_table, sweep_scaling
 from launch.found import found_spec, layer_rows, with_macs
 from launch.retrain import Options as RetrainOptions
 from launch.runs import options_of, variant_of
@@ -21,10 +21,10 @@ BARS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Look at a run, while it goes on or after it ended.
+    """Look at a run or a sweep, while it goes on or after it ended.
 
     Attributes:
-        run: Run folder.
+        run: Run or sweep folder.
         json: Print one JSON document.
     """
 
@@ -35,6 +35,12 @@ class Options:
 def run(options: Options) -> int:
     """Print the summary."""
     folder = open_run(options.run)
+    if folder.kind == "scaling":
+        scaling_table.show(folder, sweep_scaling.table(folder), as_json=options.json)
+        return 0
+    if folder.kind == "family":
+        family_table.show(folder, family.table(folder), as_json=options.json)
+        return 0
     if folder.kind == "retrain":
         retraining = summarise_retrain(folder)
         total = options_of(folder, RetrainOptions).recipe.epochs

@@ -60,16 +60,43 @@ def try_net(net: VideoNet, *, batch_size: int, clip: ClipGeometry, compute: Comp
     return _mean([_step(net, None, batch, batch, compute) for _ in range(4)][1:], compute)
 
 
-def show_plan(*, steps: int, seconds: float, trial: Trial, num_params: int, journal_bytes: int, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run will take.
+
+    Attributes:
+        seconds: On this machine; reading videos for the first time comes on top.
+        peak_bytes: Of its process, or of the GPU where there is one; `disk_bytes` of its folder.
+    """
+
+    steps: int
+    seconds: float
+    peak_bytes: int
+    disk_bytes: int
+    num_params: int
+
+
+def make_plan(*, steps: int, seconds: float, trial: Trial, num_params: int, journal_bytes: int) -> Plan:
+    """The plan that follows from trial steps."""
+    return Plan(
+        steps=steps,
+        seconds=seconds,
+        peak_bytes=trial.peak_bytes,
+        disk_bytes=KEPT_CHECKPOINTS * ADAM_COPIES * 4 * num_params + journal_bytes,
+        num_params=num_params,
+    )
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> int:
     """Print a plan."""
-    document = {
-        "steps": steps,
-        "estimated_s": seconds,
-        "peak_memory_bytes": trial.peak_bytes,
-        "disk_bytes": KEPT_CHECKPOINTS * ADAM_COPIES * 4 * num_params + journal_bytes,
-        "params": num_params,
-    }
     if as_json:
+        document = {
+            "steps": plan.steps,
+            "estimated_s": plan.seconds,
+            "peak_memory_bytes": plan.peak_bytes,
+            "disk_bytes": plan.disk_bytes,
+            "params": plan.num_params,
+        }
         console.show_json(document)
         return 0
     console.show_table(
@@ -77,11 +104,11 @@ def show_plan(*, steps: int, seconds: float, trial: Trial, num_params: int, jour
         ("steps", "time", "peak memory", "disk", "parameters"),
         [
             (
-                steps,
-                console.duration(seconds),
-                f"{trial.peak_bytes / 2**30:.2f} GiB",
-                f"{float(document['disk_bytes']) / 2**20:.1f} MiB",
-                f"{num_params:,}",
+                plan.steps,
+                console.duration(plan.seconds),
+                f"{plan.peak_bytes / 2**30:.2f} GiB",
+                f"{plan.disk_bytes / 2**20:.1f} MiB",
+                f"{plan.num_params:,}",
             )
         ],
     )

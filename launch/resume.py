@@ -1,66 +1,66 @@
-"""`movinas resume`: go on with a search or a retraining, as if nothing had happened."""
+"""`movinas resume`: go on with a run or a sweep, as if nothing had happened."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import console, retrain, search
-from launch.compute import environment_of
+from launch import console, family, members, retrain, search, sweep_scaling
+from launch.executors import ExecutorName
 from launch.runs import options_of
+from launch.sweeps import with_executor
 from results.history import read_history
-from results.run_dir import RunDir, environment_differences, lock, open_run
-from search_spaces.errors import DocumentError
-from search_spaces.strict_json import load
+from results.run_dir import RunDir, lock, open_run
+from search_spaces.errors import UsageError
 
 POSITIONALS = ("run",)
+SHORT = {"ray_address": "--ray-address"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Go on with an interrupted run, to the same end as if it had not been.
+    """Go on with an interrupted run or sweep, to the same end as if it had not been.
 
     Attributes:
-        run: Run folder.
+        run: Run or sweep folder.
+        executor: Of a sweep: inline, ray or tune; None takes the one it was begun with.
+        parallel: Of a sweep: members at once; None likewise.
+        ray_address: Of a sweep: host:port of a running cluster, or auto.
         json: Print one JSON document at the end.
     """
 
     run: Path
+    executor: ExecutorName | None = None
+    parallel: int | None = None
+    ray_address: str | None = None
     json: bool = False
 
 
 def run(options: Options) -> int:
     """Take the lock, say what differs from the run's first environment, and go on."""
     folder = open_run(options.run)
+    if (
+        folder.kind in ("search", "retrain")
+        and (options.executor, options.parallel, options.ray_address) != (None,) * 3
+    ):
+        raise UsageError(
+            f"executor, parallel and ray_address must go with a sweep, but {options.run} is a {folder.kind}"
+        )
     with lock(folder):
-        if folder.kind == "search":
-            _resume_search(folder, options)
-        else:
-            _resume_retrain(folder, options)
+        match folder.kind:
+            case "search":
+                _resume_search(folder, options)
+            case "retrain":
+                retrain.show_result(folder, members.go_on_training(folder), as_json=options.json)
+            case "scaling":
+                scaling = with_executor(options_of(folder, sweep_scaling.Options), options)
+                sweep_scaling.execute(folder, scaling)
+                return sweep_scaling.end(folder, as_json=options.json)
+            case "family":
+                family.execute(folder, with_executor(options_of(folder, family.Options), options))
+                return family.end(folder, as_json=options.json)
     return 0
 
 
 def _resume_search(folder: RunDir, options: Options) -> None:
-    finished = read_history(folder.journal_path).result
-    if finished is not None:
-        search.finish(folder)
+    if read_history(folder.journal_path).result is not None:
         console.log(f"{folder.path} had finished; its specs and report are written anew")
-        search.show_result(folder, finished, as_json=options.json)
-        return
-    resolved = options_of(folder, search.Options)
-    _tell_differences(folder, threads=resolved.threads)
-    search.show_result(folder, search.execute(folder, resolved), as_json=options.json)
-
-
-def _resume_retrain(folder: RunDir, options: Options) -> None:
-    resolved = options_of(folder, retrain.Options)
-    _tell_differences(folder, threads=resolved.threads)
-    retrain.show_result(folder, retrain.execute(folder, resolved), as_json=options.json)
-
-
-def _tell_differences(folder: RunDir, *, threads: int) -> None:
-    try:
-        before = load(folder.env_path)
-    except DocumentError as error:
-        console.log(f"the run's first environment is unknown: {error}")
-        return
-    for line in environment_differences(before, environment_of(threads)):
-        console.log(f"environment differs, so results may: {line}")
+    search.show_result(folder, members.go_on_searching(folder), as_json=options.json)

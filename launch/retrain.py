@@ -8,8 +8,8 @@ from launch import console
 from launch.clips import ClipConfig, Tally, endless, manifest_text, once, short_side_of, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.options import to_yaml
-from launch.plan import show_plan, try_net
-from launch.report import write_report
+from launch.plan import Plan, make_plan, show_plan, try_net
+from launch.run_report import write_report
 from launch.runs import held_new, variant_of
 from launch.specs import find_spec, find_variant
 from results.checkpoint import load_newest
@@ -79,7 +79,7 @@ class Options:
 def run(options: Options) -> int:
     """Train and say how well it went."""
     if options.plan:
-        return _plan(options, *_check(options))
+        return show_plan(plan(options, *check(options)), as_json=options.json)
     folder, card = retrain(options)
     show_result(folder, card, as_json=options.json)
     return 0
@@ -87,7 +87,7 @@ def run(options: Options) -> int:
 
 def retrain(options: Options) -> tuple[RunDir, ModelCard]:
     """Check everything, make the run folder, and train."""
-    spec_file, manifest = _check(options)
+    spec_file, manifest = check(options)
     kept = replace(resolved(options), data=options.data.resolve(), init=_absolute(options.init))
     folder = create_run(
         options.out,
@@ -157,9 +157,7 @@ def accuracy_of(
     reader: ClipReader, *, batch_size: int, class_names: tuple[str, ...], compute: Compute, tally: Tally
 ) -> Callable[[VideoNet], float]:
     """Top-1 accuracy of a network over the middle clip of every video of a reader."""
-    batches: Callable[[], Iterator[ClipBatch]] = once(
-        reader, batch_size=batch_size, num_workers=compute.num_workers, tally=tally
-    )
+    batches: Callable[[], Iterator[ClipBatch]] = once(reader, batch_size=batch_size, compute=compute, tally=tally)
 
     def accuracy(net: VideoNet) -> float:
         logits = clip_logits(net, batches(), device=compute.device, amp_dtype=compute.amp_dtype)
@@ -169,7 +167,8 @@ def accuracy_of(
     return accuracy
 
 
-def _check(options: Options) -> tuple[SpecFile, Manifest]:
+def check(options: Options) -> tuple[SpecFile, Manifest]:
+    """Find whatever can be wrong before the first step; nothing is written. Errors are those of spec and manifest."""
     spec_file = find_spec(options.spec)
     if options.variant is not None:
         variant = find_variant(options.variant, arch=spec_file.arch)
@@ -182,7 +181,8 @@ def _check(options: Options) -> tuple[SpecFile, Manifest]:
     return spec_file, manifest
 
 
-def _plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> int:
+def plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> Plan:
+    """What the training will take, from trial steps here."""
     compute = set_up(options)
     recipe, num_videos = options.recipe, len(manifest.of("train"))
     net = VideoNet(spec_file.arch, spec_file.variant, num_classes=manifest.num_classes)
@@ -195,13 +195,12 @@ def _plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> int:
     num_steps = recipe.num_steps(num_videos)
     num_evaluations = sum(recipe.evaluation_due(epoch) for epoch in range(recipe.epochs))
     forwards = recipe.calibration_batches + len(manifest.of("val")) / recipe.batch_size
-    return show_plan(
+    return make_plan(
         steps=num_steps,
         seconds=num_steps * trial.train_s + num_evaluations * forwards * trial.forward_s,
         trial=trial,
         num_params=sum(parameter.numel() for parameter in net.parameters()),
         journal_bytes=200 * recipe.epochs,
-        as_json=options.json,
     )
 
 
@@ -257,7 +256,7 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
             seed=options.seed,
             purpose="retrain",
             batch_size=recipe.batch_size,
-            num_workers=compute.num_workers,
+            compute=compute,
             tally=tally,
         ),
         accuracy=accuracy,

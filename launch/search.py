@@ -10,8 +10,8 @@ from launch.clips import ClipConfig, Tally, hold_out, manifest_text, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.options import to_yaml
-from launch.plan import show_plan, try_supernet
-from launch.report import write_report
+from launch.plan import Plan, make_plan, show_plan, try_supernet
+from launch.run_report import write_report
 from launch.runs import held_new, variant_of
 from launch.search_clips import SearchClips
 from launch.specs import find_variant, with_clip_choices
@@ -62,7 +62,7 @@ class Options:
         seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
         threads: Of torch; 0 takes all cores.
-        workers: Processes that read clips; -1 chooses, 0 reads in this one.
+        workers: Processes that read clips, for weights and for rewards each; -1 chooses, 0 reads in this one.
         amp: Autocast of the network.
         plan: Print steps, memory, disk and an estimate of time, and stop.
         json: Print one JSON document at the end.
@@ -92,7 +92,7 @@ class Options:
 def run(options: Options) -> int:
     """Search and say what was found."""
     if options.plan:
-        return _plan(options, _check(options)[0])
+        return show_plan(plan(options, check(options)[0]), as_json=options.json)
     folder, result = search(options)
     show_result(folder, result, as_json=options.json)
     return 0
@@ -100,7 +100,7 @@ def run(options: Options) -> int:
 
 def search(options: Options) -> tuple[RunDir, ResultRecord]:
     """Check everything, make the run folder, and search."""
-    problem, manifest = _check(options)
+    problem, manifest = check(options)
     kept = replace(resolved(options), data=options.data.resolve())
     folder = create_run(
         options.out,
@@ -159,13 +159,13 @@ def problem_of(run: RunDir, options: Options) -> Problem:
     )
 
 
-def clip_geometry(options: Options, geometry: ClipGeometry) -> ClipGeometry:
-    """The clips of the search: those of the space, changed by `proxy`.
+def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
+    """The clips of a search: those of the space, changed by `proxy`.
 
     Raises:
         UsageError: Not written as frames=16,resolution=112,rate_fps=5.
     """
-    for part in (options.proxy or "").split(",") if options.proxy else []:
+    for part in (proxy or "").split(",") if proxy else []:
         name, _, text = part.partition("=")
         try:
             if name == "frames":
@@ -178,13 +178,18 @@ def clip_geometry(options: Options, geometry: ClipGeometry) -> ClipGeometry:
                 raise ValueError(f"unknown name {name!r}")
         except ValueError as error:
             raise UsageError(
-                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {options.proxy!r}: {error}"
+                f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {proxy!r}: {error}"
             ) from error
     return geometry
 
 
-def _check(options: Options) -> tuple[Problem, Manifest]:
-    """Everything that can be wrong before the first step, and nothing written."""
+def check(options: Options) -> tuple[Problem, Manifest]:
+    """Find whatever can be wrong before the first step; nothing is written.
+
+    Raises:
+        UsageError: An option, as do the errors of space, target, variant and manifest.
+        InfeasibleTargetError: The target cannot be met in the space.
+    """
     if not 0 < options.held_out < 1 or options.compare_clips < 2:
         raise UsageError(
             f"held_out must be in (0, 1) and compare_clips at least 2, but got {options.held_out} and "
@@ -192,7 +197,7 @@ def _check(options: Options) -> tuple[Problem, Manifest]:
         )
     space = with_clip_choices(find_space(options.space), options.clip_choices)
     target, variant = parse_target(options.target), find_variant(options.variant)
-    clip_geometry(options, space.clip)
+    clip_geometry(options.proxy, space.clip)
     if options.proxy and len(space.clips) > 1:
         raise UsageError(f"a space that decides on its clip must have no proxy, but got {options.proxy!r}")
     manifest = load_manifest(options.data)
@@ -225,8 +230,9 @@ def _prepare(
         weights=options.weights,
         compare_clips=options.compare_clips,
         seed=options.seed,
-        geometries={clip: clip_geometry(options, clip) for clip in problem.space.clips},
-        num_workers=compute.num_workers,
+        geometries={clip: clip_geometry(options.proxy, clip) for clip in problem.space.clips},
+        compute=compute,
+        num_ahead=options.search.architectures_per_step,
         tally=tally,
     )
     supernet = Supernet(
@@ -261,7 +267,8 @@ def _prepare(
     return evaluator, start
 
 
-def _plan(options: Options, problem: Problem) -> int:
+def plan(options: Options, problem: Problem) -> Plan:
+    """What the search will take, from trial steps here."""
     compute = set_up(options)
     space, config, weights = problem.space, options.search, options.weights
     rng = generator(options.seed, "plan")
@@ -273,19 +280,18 @@ def _plan(options: Options, problem: Problem) -> int:
         [replace(space.largest_widths(), clip=largest_clip), *specs],
         batch_size=weights.batch_size,
         reward_batch_size=weights.reward_batch_size,
-        clip_of=lambda spec: clip_geometry(options, spec.clip),
+        clip_of=lambda spec: clip_geometry(options.proxy, spec.clip),
         compute=compute,
     )
     num_compared = 1 + config.selection.num_policy + config.selection.num_random
     seconds = config.steps * config.architectures_per_step * (trial.train_s + trial.forward_s)
     seconds += num_compared * trial.forward_s * options.compare_clips / weights.reward_batch_size
-    return show_plan(
+    return make_plan(
         steps=config.steps,
         seconds=seconds,
         trial=trial,
         num_params=sum(parameter.numel() for parameter in supernet.parameters()),
         journal_bytes=config.steps * config.architectures_per_step * 64 * len(space.decisions),
-        as_json=options.json,
     )
 
 

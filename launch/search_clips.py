@@ -1,15 +1,17 @@
 """The clips of a search: of which videos, at which geometry, in which order."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import final
 
 import numpy as np
 
-from launch.clips import ClipConfig, Tally, endless
+from launch.clips import ClipConfig, Tally, endless, read
+from launch.compute import Compute
 from search_spaces.randomness import derive_seed
 from search_spaces.spec import ClipGeometry
 from supernet.evaluator import WeightConfig
-from video.clips import ClipBatch, ClipReader, SampleKey, VideoItem, View, read_batches
+from video.clips import ClipBatch, ClipReader, SampleKey, VideoItem, View
 
 
 @final
@@ -26,8 +28,9 @@ class SearchClips:
         compare_clips: Held-out clips, at most, of the final comparison.
         seed: Of the run.
         geometries: The clips that networks may be meant for, and what is read for each.
-        num_workers: Processes that read ahead. With several geometries none does, since the next one is only known once
-            an architecture is drawn.
+        compute: How many processes read ahead, and for which device. With several geometries none does, since the next
+            one is only known once an architecture is drawn.
+        num_ahead: Batches of a step, which are read ahead.
         tally: Counts bad videos.
 
     Raises:
@@ -44,7 +47,8 @@ class SearchClips:
         compare_clips: int,
         seed: int,
         geometries: dict[ClipGeometry, ClipGeometry],
-        num_workers: int,
+        compute: Compute,
+        num_ahead: int,
         tally: Tally,
     ) -> None:
         def readers(items: Sequence[VideoItem]) -> dict[ClipGeometry, ClipReader]:
@@ -55,7 +59,8 @@ class SearchClips:
         self._kept, self._held = readers(kept), readers(held)
         self._weights, self._compare_clips = weights, compare_clips
         self._seed, self._tally = seed, tally
-        self._num_workers = num_workers if len(geometries) == 1 else 0
+        self._compute = compute if len(geometries) == 1 else replace(compute, num_workers=0)
+        self._num_ahead = num_ahead
 
     def train(self, position: int, clip: ClipGeometry) -> Iterator[ClipBatch]:
         """Batches to train on, each video at a place drawn for the epoch, from a position on."""
@@ -74,7 +79,7 @@ class SearchClips:
         batches = [
             [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)
         ]
-        return self._tally.counted(read_batches(reader, batches, num_workers=self._num_workers))
+        return self._tally.counted(read(reader, batches, compute=self._compute))
 
     def _endless(
         self, reader: ClipReader, purpose: str, batch_size: int, *, centre: bool = False
@@ -84,7 +89,8 @@ class SearchClips:
             seed=self._seed,
             purpose=purpose,
             batch_size=batch_size,
-            num_workers=self._num_workers,
+            compute=self._compute,
             tally=self._tally,
+            num_ahead=self._num_ahead,
             centre=centre,
         )

@@ -1,7 +1,7 @@
 """What a search needs of whoever trains and measures architectures; `launch` introduces an implementation."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, SupportsFloat
 
 from results.records import Measurement
 from search_spaces.space import Candidate
@@ -10,7 +10,7 @@ from search_spaces.space import Candidate
 class Evaluator(Protocol):
     """Trains shared weights and measures architectures with them."""
 
-    def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> float:
+    def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> SupportsFloat:
         """One weight step on training clips, a shard of the batch for each candidate.
 
         Args:
@@ -19,7 +19,7 @@ class Evaluator(Protocol):
             warmup: For each of them, the names of the layers that run all their kernels.
 
         Returns:
-            Mean loss before the step, nats.
+            Mean loss before the step, nats; it may still be under way, so ask for the number after `measure`.
         """
         ...
 

@@ -114,9 +114,10 @@ def run_search(
                 candidates = [problem.candidate(indices_D) for indices_D in indices_KD]
                 widened, mixed = _warm_up(problem, config, step, candidates)
             with stopwatch.phase("train"):
-                train_loss = evaluator.train(step, widened, mixed)
+                loss = evaluator.train(step, widened, mixed)
             with stopwatch.phase("measure"):
                 measurements = evaluator.measure(step, candidates)
+                train_loss = float(loss)  # late, so that a device need not be waited for twice
             with stopwatch.phase("policy"):
                 trials = _trials(problem, config, indices_KD, candidates, measurements)
                 policy.update(step, indices_KD, [trial.reward for trial in trials])

@@ -23,7 +23,7 @@ from results.records import Record
 from search_spaces import strict_json
 from search_spaces.errors import JournalError
 
-Kind = Literal["start", "step", "policy", "candidate", "result", "epoch"]
+Kind = Literal["start", "step", "policy", "candidate", "result", "epoch", "scaling", "member"]
 
 KINDS: Mapping[Kind, type[Record]] = {
     "start": records.StartRecord,
@@ -32,6 +32,8 @@ KINDS: Mapping[Kind, type[Record]] = {
     "candidate": records.CandidateRecord,
     "result": records.ResultRecord,
     "epoch": records.EpochRecord,
+    "scaling": records.ScalingRecord,
+    "member": records.MemberRecord,
 }
 """Name of the kind in a line, and the class of its record."""
 

@@ -1,4 +1,4 @@
-"""What happened, as values: the records of a search's journal, and the report of a test.
+"""What happened, as values: the records of the journals of runs and sweeps, and the report of a test.
 
 The journal holds only what seed and data determine (design decision 8); times, memory and hosts go to telemetry.
 """
@@ -6,6 +6,8 @@ The journal holds only what seed and data determine (design decision 8); times, 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
+
+from search_spaces.scaling import Coefficients
 
 Origin = Literal["argmax", "policy", "random"]
 """Where an architecture of the final comparison came from."""
@@ -184,5 +186,57 @@ class TestReport:
     stream: bool = False
 
 
-Record = StartRecord | StepRecord | PolicyRecord | CandidateRecord | ResultRecord | EpochRecord
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalingRecord:
+    """One architecture trained in a sweep over scaling coefficients.
+
+    Attributes:
+        name: Of the unit; of two records with one name the first counts.
+        coefficients: By which the base space was scaled.
+        fingerprint: Of the architecture, drawn from the scaled space.
+        macs_per_frame: Of the architecture, its clip's over its frames.
+        top1: Accuracy on the validation split after the last epoch, in [0, 1].
+    """
+
+    name: str
+    coefficients: Coefficients
+    fingerprint: str
+    macs_per_frame: float
+    top1: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRecord:
+    """One finished search of a family.
+
+    Attributes:
+        name: Of the unit and its run folder; of two records with one name the first counts.
+        found: Fingerprint of the selected architecture; `found_ratio` its cost / target, `found_quality` its quality.
+        found_macs: Multiply-adds of its clip; `found_state_bytes` what a stream of it keeps between two frames.
+        random_quality: Mean quality of random architectures of equal cost.
+    """
+
+    name: str
+    space: str
+    target: str
+    seed: int
+    found: str
+    found_ratio: float
+    found_quality: float
+    found_macs: int
+    found_state_bytes: int
+    argmax_ratio: float
+    random_quality: float
+
+
+Record = (
+    StartRecord
+    | StepRecord
+    | PolicyRecord
+    | CandidateRecord
+    | ResultRecord
+    | EpochRecord
+    | ScalingRecord
+    | MemberRecord
+)
 """What a journal may hold; each line carries the name of its kind."""

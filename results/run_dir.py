@@ -18,7 +18,8 @@ from results import files as durable
 from search_spaces import strict_json
 from search_spaces.errors import DocumentError, RunFolderError
 
-Kind = Literal["search", "retrain"]
+Kind = Literal["search", "retrain", "scaling", "family"]
+"""A run, or the sweep that runs belong to: over scaling coefficients, or of spaces, targets and seeds."""
 Environment = dict[str, str | int]
 
 SCHEMA = 1
@@ -102,6 +103,11 @@ class RunDir:
         return self.path / "test.json"
 
     @property
+    def members_path(self) -> Path:
+        """The run folders of a sweep."""
+        return self.path / "members"
+
+    @property
     def lock_path(self) -> Path:
         """Held by the one process that writes."""
         return self.path / ".lock"
@@ -152,7 +158,7 @@ def open_run(path: Path, *, kind: Kind | None = None) -> RunDir:
     except DocumentError as error:
         raise RunFolderError(f"must be a run folder, but {_IDENTITY} {error.message}", path=path) from error
     match identity:
-        case {"schema": 1, "kind": "search" | "retrain" as found_kind}:
+        case {"schema": 1, "kind": "search" | "retrain" | "scaling" | "family" as found_kind}:
             if kind not in (None, found_kind):
                 raise RunFolderError(f"must be a {kind} run, but got a {found_kind} run", path=path)
             return RunDir(path=path, kind=found_kind)
@@ -162,8 +168,12 @@ def open_run(path: Path, *, kind: Kind | None = None) -> RunDir:
 
 
 @contextlib.contextmanager
-def lock(run: RunDir) -> Iterator[None]:
+def lock(run: RunDir, *, patience_s: float = _PATIENCE_S) -> Iterator[None]:
     """Hold the run as its only writer; the system frees it when the process dies, however it dies.
+
+    Args:
+        run: The run.
+        patience_s: How long to wait for another process to end.
 
     Raises:
         RunFolderError: Another process holds it; the text names that process.
@@ -174,7 +184,7 @@ def lock(run: RunDir) -> Iterator[None]:
         raise RunFolderError(f"must be writable, but got {error.strerror}", path=run.path) from error
     _held.add(descriptor)
     try:
-        if not _acquire(descriptor):
+        if not _acquire(descriptor, patience_s):
             raise RunFolderError(f"must not be in use, but {_holder(descriptor)} holds it", path=run.path)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()} {_boot_id()}\n".encode(), 0)
@@ -246,8 +256,8 @@ def _fill(folder: Path, files: Mapping[str, str]) -> None:
         durable.sync_folder(inner)
 
 
-def _acquire(descriptor: int) -> bool:
-    deadline = time.monotonic() + _PATIENCE_S  # `is_locked` of a reader holds it for a moment
+def _acquire(descriptor: int, patience_s: float) -> bool:
+    deadline = time.monotonic() + max(patience_s, _PATIENCE_S)  # `is_locked` of a reader holds it for a moment
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ from search_spaces.randomness import derive_seed
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate
 from supernet.inputs import network_input
-from supernet.optim import WeightAverage, cosine_with_warmup, weight_decay_groups
+from supernet.optim import WeightAverage, adamw, cosine_with_warmup
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
@@ -73,9 +73,7 @@ class Trainer:
         self._net, self._card, self._train_batches, self._accuracy = net, card, train_batches, accuracy
         self._device = next(net.parameters()).device
         self._amp_dtype, self._seed = amp_dtype, seed
-        self._optimizer = torch.optim.AdamW(
-            weight_decay_groups(net, weight_decay=recipe.weight_decay), lr=recipe.learning_rate
-        )
+        self._optimizer = adamw(net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self._average = WeightAverage(net, decay=recipe.ema_decay)
         self._best: tuple[ModelCard, bytes] | None = None
         self._sums = _Sums()
@@ -134,7 +132,8 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self._net.parameters(), recipe.max_gradient_norm)
         self._optimizer.step()
         self._average.update(self._net)
-        loss_value = float(loss.detach())
+        num_correct = (logits_BK.argmax(dim=1) == labels_B).sum()
+        loss_value, num_correct_value = torch.stack([loss.detach().double(), num_correct.double()]).tolist()
         if not math.isfinite(loss_value):
             raise UsageError(
                 f"the loss must stay finite, but got {loss_value} in step {step}; "
@@ -142,7 +141,7 @@ class Trainer:
             )
         self._sums = _Sums(
             loss=self._sums.loss + loss_value * len(batch.indices),
-            correct=self._sums.correct + int((logits_BK.argmax(dim=1) == labels_B).sum()),
+            correct=self._sums.correct + int(num_correct_value),
             clips=self._sums.clips + len(batch.indices),
         )
 

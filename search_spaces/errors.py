@@ -145,3 +145,11 @@ class WeightsError(MovinasError, ValueError):
 
 class StateError(MovinasError, ValueError):
     """The state of a stream does not fit the network or the frames."""
+
+
+class SweepError(MovinasError, RuntimeError):
+    """Members of a sweep have no result."""
+
+
+class ClusterError(MovinasError, RuntimeError):
+    """A Ray cluster cannot be reached, or has no place for a worker."""

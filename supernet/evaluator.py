@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import SupportsFloat
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from search_spaces.errors import UsageError
 from search_spaces.space import Candidate
 from search_spaces.spec import ClipGeometry
 from supernet.inputs import network_input
-from supernet.optim import cosine_with_warmup, weight_decay_groups
+from supernet.optim import adamw, cosine_with_warmup
 from supernet.supernet import Supernet
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from video.clips import ClipBatch
@@ -96,15 +97,15 @@ class SupernetEvaluator:
         self._reward_stream = _Stream(reward_batches, stopwatch)
         self._compare_batches, self._stopwatch = compare_batches, stopwatch
         self._amp_dtype = amp_dtype
-        self._optimizer = torch.optim.AdamW(
-            weight_decay_groups(supernet, weight_decay=config.weight_decay), lr=config.learning_rate
-        )
+        self._loss: _LateLoss | None = None
+        self._optimizer = adamw(supernet, learning_rate=config.learning_rate, weight_decay=config.weight_decay)
 
-    def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> float:
+    def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> SupportsFloat:
         """One weight step; gradients are the mean over the candidates, absent parameters counting as zero.
 
-        Raises:
-            UsageError: The loss is no longer finite.
+        Returns:
+            Mean loss before the step, nats, which is on the device until the next measurement or until it is asked for;
+            then it raises UsageError where it is not finite.
         """
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
@@ -116,31 +117,28 @@ class SupernetEvaluator:
             loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self._config.label_smoothing)
             torch.autograd.backward(loss / len(candidates))
             losses.append(loss.detach())
-        torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), self._config.max_gradient_norm)
-        factor = cosine_with_warmup(
-            step,
-            num_steps=self._num_steps,
-            warmup_steps=round(self._config.warmup_fraction * self._num_steps),
-        )
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._config.learning_rate * factor
-        self._optimizer.step()
-        mean_loss = float(torch.stack(losses).mean())
-        if not math.isfinite(mean_loss):
-            raise UsageError(
-                f"the loss must stay finite, but got {mean_loss} in step {step}; a smaller weights.learning_rate than "
-                f"{self._config.learning_rate:g} may help"
-            )
-        return mean_loss
+        with self._stopwatch.phase("optimizer"):
+            self._move_weights(step)
+        self._loss = _LateLoss(torch.stack(losses).mean(), step=step, learning_rate=self._config.learning_rate)
+        return self._loss
 
     @torch.no_grad()
     def measure(self, step: int, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
-        """Top-1 accuracy of each candidate on a held-out batch of its own."""
-        counts = []
+        """Top-1 accuracy of each candidate on a held-out batch of its own.
+
+        The loss of the training step before comes over from the device with them, in one transfer.
+        """
+        numbers, nums_clips = [], []
         for number, candidate in enumerate(candidates):
             batch = self._reward_stream.take(step * len(candidates) + number, candidate.spec.clip)
-            counts.append((self._num_correct(candidate, batch), len(batch.indices)))
-        return [Measurement(quality=int(correct) / num_clips, num_clips=num_clips) for correct, num_clips in counts]
+            numbers.append(self._num_correct(candidate, batch).double())
+            nums_clips.append(len(batch.indices))
+        loss, self._loss = self._loss, None
+        if loss is None:
+            counts = torch.stack(numbers).tolist()
+        else:
+            *counts, loss.number = torch.stack([*numbers, loss.tensor.double()]).tolist()
+        return _measurements(counts, nums_clips)
 
     @torch.no_grad()
     def compare(self, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
@@ -148,17 +146,15 @@ class SupernetEvaluator:
 
         They are read once for all candidates that are meant for clips of the same geometry.
         """
-        num_correct, num_clips = [0] * len(candidates), [0] * len(candidates)
+        num_correct = [torch.zeros((), dtype=torch.float64, device=self._device) for _ in candidates]
+        nums_clips = [0] * len(candidates)
         for clip in dict.fromkeys(candidate.spec.clip for candidate in candidates):
             numbers = [number for number, candidate in enumerate(candidates) if candidate.spec.clip == clip]
             for batch in self._waited_for(self._compare_batches(clip)):
                 for number in numbers:
-                    num_correct[number] += int(self._num_correct(candidates[number], batch))
-                    num_clips[number] += len(batch.indices)
-        return [
-            Measurement(quality=correct / num, num_clips=num)
-            for correct, num in zip(num_correct, num_clips, strict=True)
-        ]
+                    num_correct[number] += self._num_correct(candidates[number], batch)
+                    nums_clips[number] += len(batch.indices)
+        return _measurements(torch.stack(num_correct).tolist(), nums_clips)
 
     def state(self) -> Mapping[str, bytes]:
         """Weights and the optimizer's moments."""
@@ -187,8 +183,45 @@ class SupernetEvaluator:
         correct: torch.Tensor = (logits_BK.argmax(dim=1) == labels_B).sum()
         return correct
 
+    def _move_weights(self, step: int) -> None:
+        torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), self._config.max_gradient_norm)
+        factor = cosine_with_warmup(
+            step,
+            num_steps=self._num_steps,
+            warmup_steps=round(self._config.warmup_fraction * self._num_steps),
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._config.learning_rate * factor
+        self._optimizer.step()
+
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
+
+
+class _LateLoss:
+    """A loss that need not have left the device, and so need not have been computed, before its number is asked for."""
+
+    def __init__(self, tensor: torch.Tensor, *, step: int, learning_rate: float) -> None:
+        self.tensor = tensor
+        self.number: float | None = None
+        self._step, self._learning_rate = step, learning_rate
+
+    def __float__(self) -> float:
+        if self.number is None:
+            self.number = float(self.tensor)
+        if not math.isfinite(self.number):
+            raise UsageError(
+                f"the loss must stay finite, but got {self.number} in step {self._step}; a smaller "
+                f"weights.learning_rate than {self._learning_rate:g} may help"
+            )
+        return self.number
+
+
+def _measurements(nums_correct: Sequence[float], nums_clips: Sequence[int]) -> list[Measurement]:
+    return [
+        Measurement(quality=num_correct / num_clips, num_clips=num_clips)
+        for num_correct, num_clips in zip(nums_correct, nums_clips, strict=True)
+    ]
 
 
 class _Stream:

@@ -18,6 +18,7 @@ from search_spaces.rounding import se_hidden_width
 from search_spaces.spec import Kernel, LayerSpec, has_skip_projection, kernel_name
 from search_spaces.variant import Activation, Gate, Variant
 from supernet.convolve import average_pool, convolve, convolve_channels, flat_kernel
+from supernet.leading import leading
 from supernet.norm import activate, norm_activate
 from supernet.squeeze import frame_means, scale_frames
 from supernet.timeline import Timeline
@@ -35,13 +36,6 @@ def gated(logits: Tensor, gate: Gate) -> Tensor:
     if gate == "sigmoid":
         return logits.sigmoid()
     return F.hardsigmoid(logits) if gate == "hard_sigmoid" else (0.2 * logits + 0.5).clamp(0.0, 1.0)
-
-
-def leading(weight: Tensor, *sizes: int) -> Tensor:
-    """The leading part of a weight; the weight itself where that is all of it."""
-    if tuple(weight.shape[: len(sizes)]) == sizes:
-        return weight
-    return weight[tuple(slice(0, size) for size in sizes)].contiguous()
 
 
 class ConvNorm(nn.Module):

@@ -36,6 +36,11 @@ class WeightAverage:
             self.tensors[name].lerp_(tensor, 1.0 - decay)
 
 
+def adamw(net: nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW as one operation over all parameters, whose counts of steps stay where the weights are."""
+    return torch.optim.AdamW(weight_decay_groups(net, weight_decay=weight_decay), lr=learning_rate, fused=True)
+
+
 def weight_decay_groups(net: nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
     """Parameter groups for an optimizer: kernels and matrices decay, norms, biases and ReZero scalars do not."""
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]

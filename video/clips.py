@@ -5,7 +5,7 @@ Letters: B clips, T frames, R pixels of height and width, 3 colours.
 
 import multiprocessing
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -69,6 +69,10 @@ class ClipBatch:
                 f"labels must be int64 [{size}], one per index, "
                 f"but got {self.labels_B.dtype} {tuple(self.labels_B.shape)}"
             )
+
+    def pin_memory(self) -> "ClipBatch":
+        """The same in page-locked memory, which a CUDA device reads without holding up this process."""
+        return replace(self, frames_BTHWC=self.frames_BTHWC.pin_memory(), labels_B=self.labels_B.pin_memory())
 
 
 @final
@@ -145,29 +149,39 @@ def read_batch(reader: ClipReader, keys: Sequence[SampleKey]) -> ClipBatch:
 
 
 def read_batches(
-    reader: ClipReader, batches: Iterable[Sequence[SampleKey]], *, num_workers: int
+    reader: ClipReader,
+    batches: Iterable[Sequence[SampleKey]],
+    *,
+    num_workers: int,
+    num_ahead: int = 1,
+    pinned: bool = False,
 ) -> Generator[ClipBatch, None, None]:
     """Read batches in order; how many processes help does not change them.
 
     Args:
         reader: Reads the clips; with workers, each has a copy.
-        batches: Keys of each batch. It may be endless: it is read a few batches ahead.
+        batches: Keys of each batch. It may be endless: it is read some batches ahead.
         num_workers: Processes that read; with 0 this one does. They end when the generator is closed or exhausted.
+        num_ahead: Batches that workers read ahead, at least; two for each worker in any case.
+        pinned: Hand the batches of workers over in page-locked memory; it needs a CUDA device.
 
     Raises:
-        UsageError: A negative number of workers.
+        UsageError: A negative number of workers, or less than one batch ahead.
         MovinasError: What `read_batch` raises, wherever it ran.
         VideoError: A worker was killed.
     """
-    if num_workers < 0:
-        raise UsageError(f"num_workers must be at least 0, but got num_workers={num_workers}")
+    if num_workers < 0 or num_ahead < 1:
+        raise UsageError(
+            "num_workers must be at least 0 and num_ahead at least 1, "
+            f"but got num_workers={num_workers}, num_ahead={num_ahead}"
+        )
     if num_workers == 0:
         return (read_batch(reader, keys) for keys in batches)
-    return _read_elsewhere(reader, batches, num_workers)
+    return _read_elsewhere(reader, batches, num_workers=num_workers, num_ahead=num_ahead, pinned=pinned)
 
 
 def _read_elsewhere(
-    reader: ClipReader, batches: Iterable[Sequence[SampleKey]], num_workers: int
+    reader: ClipReader, batches: Iterable[Sequence[SampleKey]], *, num_workers: int, num_ahead: int, pinned: bool
 ) -> Generator[ClipBatch, None, None]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # imports torch once, not once per worker
@@ -176,6 +190,8 @@ def _read_elsewhere(
         batch_size=None,
         sampler=batches,  # without a batch size, any iterable of what the data set takes
         num_workers=num_workers,
+        prefetch_factor=max(2, -(-num_ahead // num_workers)),
+        pin_memory=pinned,
         collate_fn=_as_it_is,
         worker_init_fn=_start_worker,
         multiprocessing_context=context,

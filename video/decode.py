@@ -157,7 +157,7 @@ def frames_at(
     else:
         last = checked_last(video, on_display, needed_s=min(float(wanted[-1]), duration_s))
         images += _repeated(video, last, len(wanted) - len(images), short_side=short_side)
-    return np.stack(images)[back.reshape(-1)]
+    return np.stack([images[index] for index in back.reshape(-1)])
 
 
 def all_frames(video: VideoFile, *, short_side: int, start_s: float = 0.0, end_s: float | None = None) -> Frames:

@@ -5,6 +5,8 @@ forms: the base clip network, and the released stream, (2+1)D with pools over ti
 but benchmarks.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +21,8 @@ from search_spaces.spec import (
     LayerSpec,
     has_skip_projection,
 )
+from supernet.layers import Bottleneck, Depthwise
+from supernet.video_net import VideoNet
 
 State = dict[str, Tensor]
 
@@ -161,3 +165,36 @@ def _mean_until_now(x_BCTHW: Tensor, name: str, before: State, after: State) -> 
 def _pool(x_BCTHW: Tensor) -> Tensor:
     odd = (0, x_BCTHW.shape[3] % 2, x_BCTHW.shape[4] % 2)
     return F.avg_pool3d(x_BCTHW, (1, 3, 3), stride=(1, 2, 2), padding=odd, ceil_mode=True, count_include_pad=False)
+
+
+@torch.no_grad()
+def plain_copy(ours: VideoNet, *, stream: bool) -> PlainNet:
+    """The plain network with the numbers of a base network, or, for a stream, of a released stream."""
+    plain = PlainNet(ours.spec, num_classes=ours.num_classes, stream=stream)
+    convs = [(plain.stem, ours.stem), (plain.head, ours.head.conv)]
+    denses = [
+        (plain.dense, ours.head.dense_weight, ours.head.dense_bias),
+        (plain.classifier, ours.head.classifier.weight, ours.head.classifier.bias),
+    ]
+    layers = [cast("Bottleneck", layer) for block in ours.blocks for layer in cast("nn.ModuleList", block)]
+    for theirs, layer in zip(plain.layers, layers, strict=True):
+        assert isinstance(theirs, PlainLayer)
+        depthwise = cast("Depthwise", next(iter(layer.depthwise.values())))
+        convs += [(theirs.expand, layer.expand), (theirs.depthwise, depthwise.conv), (theirs.project, layer.project)]
+        if theirs.temporal is not None and depthwise.temporal is not None:
+            convs.append((theirs.temporal, depthwise.temporal))
+        if theirs.skip is not None and layer.skip is not None:
+            convs.append((theirs.skip, layer.skip))
+        if theirs.reduce is not None and theirs.raise_ is not None and layer.se is not None:
+            denses.append((theirs.reduce, layer.se.reduce_weight, layer.se.reduce_bias))
+            denses.append((theirs.raise_, layer.se.expand_weight, layer.se.expand_bias))
+        theirs.rezero.copy_(layer.rezero)
+    for dense, weight, bias in denses:
+        assert dense.bias is not None
+        dense.weight.copy_(weight.view_as(dense.weight))
+        dense.bias.copy_(bias)
+    for theirs, conv in convs:
+        theirs.conv.weight.copy_(conv.weight.view_as(theirs.conv.weight))
+        numbers = {"weight": conv.scale, "bias": conv.shift, "running_mean": conv.running_mean}
+        theirs.norm.load_state_dict({**theirs.norm.state_dict(), **numbers, "running_var": conv.running_var})
+    return plain.train(ours.training)

@@ -12,12 +12,13 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
 
 SWITCH = "MOVINAS_NATIVE"
 SOURCES, HEADERS = ("training.cpp", "inference.cpp"), ("vectors.h", "depthwise.h", "matrix.h")
-FLAGS = ("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared")
+FLAGS = ("-std=c++20", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-fopenmp")
 BUILD_TIMEOUT_S = 120
 _log = logging.getLogger(__name__)
 
@@ -53,10 +54,20 @@ def _built(compiler: str) -> Path:
         built = Path(folder) / "kernels.so"
         for name, text in sources.items():
             (Path(folder) / name).write_bytes(text)
-        command = [compiler, *FLAGS, "-fopenmp", "-o", str(built), *(str(Path(folder) / name) for name in SOURCES)]
-        subprocess.run(command, capture_output=True, check=True, timeout=BUILD_TIMEOUT_S)
+        objects = [str(Path(folder) / f"{name}.o") for name in SOURCES]
+        commands = [
+            [compiler, *FLAGS, "-c", "-o", made, str(Path(folder) / name)]
+            for name, made in zip(SOURCES, objects, strict=True)
+        ]
+        with ThreadPoolExecutor() as pool:  # side by side, for somebody waits
+            list(pool.map(_run, commands))
+        _run([compiler, *FLAGS, "-shared", "-o", str(built), *objects])
         built.replace(path)  # whole or not at all: several processes may build at once
     return path
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, capture_output=True, check=True, timeout=BUILD_TIMEOUT_S)
 
 
 def _processor() -> str:

@@ -6,6 +6,7 @@
 
 #include <sys/mman.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -50,6 +51,7 @@ struct MovinasCall {
     const float* const* past;    // stream buffer and pool of each layer, then pool of the head; null where there is none
     float* const* future;
     float* logits;
+    double* seconds;             // what each phase took is added, if somebody asks
 };
 
 }  // extern "C"
@@ -119,13 +121,6 @@ inline int64_t padding_before(int64_t size, int64_t taps, int64_t stride) {
     return total > 0 ? total / 2 : 0;
 }
 
-template <class Body>
-void with_activation(int64_t activation, const Body& body) {
-    if (activation == SWISH) body.template operator()<SWISH>();
-    else if (activation == HARD_SWISH) body.template operator()<HARD_SWISH>();
-    else body.template operator()<IDENTITY>();
-}
-
 // How the frames of a call are shared out: whole, or each in as many parts as there are threads.
 struct Work {
     int64_t frames, parts;
@@ -163,15 +158,6 @@ struct History {
             for (int64_t number = count && frames < length ? 0 : frames - length; number < frames; number++)
                 std::memcpy(future + (count ? place(clip, number) : place(clip, number - frames)) * size,
                             frame(clip, number), sizeof(float) * static_cast<size_t>(size));
-    }
-};
-
-template <int A>
-struct Biased {
-    const float* bias;
-    template <int N>
-    Vec<N> operator()(int64_t c, Vec<N> sum) const {
-        return activated<A, N>(sum + load<N>(bias + c));
     }
 };
 
@@ -215,19 +201,18 @@ void convolve(const MovinasDepthwise& d, const Work& work, int64_t height, int64
     s.out_height = same_size(height, d.stride), s.out_width = same_size(width, d.stride);
     s.taps_t = d.taps_t, s.taps_h = d.taps_h, s.taps_w = d.taps_w, s.stride = d.stride;
     s.pad_h = padding_before(height, d.taps_h, d.stride), s.pad_w = padding_before(width, d.taps_w, d.stride);
-    Range columns[MAX_TAPS];
-    for (int64_t dw = 0; dw < s.taps_w; dw++) columns[dw] = columns_of_tap(s, dw);
-    with_activation(activation, [&]<int A>() {
-        work.each([&](int thread, int64_t frame, int64_t part) {
-            const float* taps[MAX_TAPS];
-            source(thread, frame, taps);
-            Range rows = share(s.out_height, part, work.parts);
-            for (int64_t h = rows.from; h < rows.to; h++) {
-                float* row = y + (frame * s.out_height + h) * s.out_width * channels;
-                for_channels(channels, ForwardRow<Biased<A>>{s, columns, taps, d.weight, row, h, {d.bias}});
-                if (sums) add_pixels(s.out_width, channels, row, sums->of(work, frame, part));
-            }
-        });
+    work.each([&](int thread, int64_t frame, int64_t part) {
+        const float* taps[MAX_TAPS];
+        source(thread, frame, taps);
+        const Range rows = share(s.out_height, part, work.parts);
+        float* out = y + frame * s.out_height * s.out_width * channels;
+        for (Range some = rows; some.from < rows.to; some.from = some.to) {
+            some.to = some.from + TOGETHER < rows.to ? some.from + TOGETHER : rows.to;
+            Rows{s, taps, d.weight, out, d.bias, activation}(some);
+            if (sums)
+                for (int64_t h = some.from; h < some.to; h++)
+                    add_pixels(s.out_width, channels, out + h * s.out_width * channels, sums->of(work, frame, part));
+        }
     });
 }
 
@@ -250,6 +235,22 @@ void average_pool(int64_t height, int64_t width, int64_t channels, const float* 
             });
         }
 }
+
+enum Phase { STEM, EXPAND, DEPTHWISE, GATES, PROJECT, HEAD };
+
+// Adds the time of its life to a phase.
+class Timed {
+    double* seconds;
+    std::chrono::steady_clock::time_point start;
+
+   public:
+    Timed(const MovinasCall& call, Phase phase) : seconds(call.seconds ? call.seconds + phase : nullptr) {
+        if (seconds) start = std::chrono::steady_clock::now();
+    }
+    ~Timed() {
+        if (seconds) *seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+};
 
 float gated(int64_t gate, float x) {
     if (gate == 0) return sigmoid<1>(Vec<1>{x})[0];
@@ -309,6 +310,7 @@ struct Network {
 
     // Gates (frames of all clips, or clips where they have one for all their frames; channels).
     Floats gates(const MovinasLayer& layer, const float* means, const float* past, float* future) const {
+        Timed timed(call, GATES);
         const int64_t channels = layer.expand.outputs, pooled_channels = layer.reduce.inputs;
         const bool per_frame = gate_per_frame();
         const int64_t rows = per_frame ? work.frames : call.clips;
@@ -363,6 +365,7 @@ struct Network {
     // A convolution that may reach back in time, and what it remembers.
     void look_back(const MovinasDepthwise& d, int64_t height, int64_t width, int64_t channels, const float* now,
                    const float* past, float* future, float* y, Sums* sums) const {
+        Timed timed(call, DEPTHWISE);
         History history = {call.clips, call.frames, height * width * channels, d.taps_t - 1, now, past, ring()};
         const int64_t before = net.causal ? d.taps_t - 1 : d.taps_t / 2;
         convolve(d, work, height, width, channels, net.activation,
@@ -380,7 +383,7 @@ struct Network {
         const int64_t inputs = layer.expand.inputs, inner = layer.expand.outputs, pixels = height * width;
         const int64_t out_height = same_size(height, layer.first.stride), out_width = same_size(width, layer.first.stride);
         const int64_t out_pixels = out_height * out_width;
-        const bool expand_first = layer.first.taps_t > 1 || work.parts > 1;
+        const bool expand_first = layer.first.taps_t > 1 || work.parts > 1 || call.seconds;
         Floats expanded = memory.take((expand_first ? work.frames : threads) * pixels * inner);
         auto expand = [&](int64_t frame, Range rows, float* into) {
             with_activation(net.activation, [&]<int A>() {
@@ -388,10 +391,12 @@ struct Network {
                             into + rows.from * inner);
             });
         };
-        if (expand_first)
+        if (expand_first) {
+            Timed timed(call, EXPAND);
             work.each([&](int, int64_t frame, int64_t part) {
                 expand(frame, share(pixels, part, work.parts), expanded.get() + frame * pixels * inner);
             });
+        }
         const bool has_se = layer.reduce.outputs > 0;
         Floats convolved = memory.take(work.frames * out_pixels * inner);
         Sums sums(memory, work, inner);
@@ -418,6 +423,7 @@ struct Network {
         const int64_t gated_size = has_se ? inner * filled(project.outputs) : 0;
         const int64_t pooled_size = skip.outputs && layer.first.stride > 1 ? out_pixels * inputs : 0;
         Floats scratch = memory.take(threads * (gated_size + pooled_size));
+        Timed timed(call, PROJECT);
         work.each([&](int thread, int64_t frame, int64_t part) {
             float *gated = scratch.get() + thread * (gated_size + pooled_size), *pooled = gated + gated_size;
             Range lines = share(out_height, part, work.parts);
@@ -442,6 +448,7 @@ struct Network {
 
     // Frames (N, H', W', stem) at half the height and width.
     void stem(float* y) const {
+        Timed timed(call, STEM);
         const int64_t out_height = same_size(call.height, STEM_STRIDE), out_width = same_size(call.width, STEM_STRIDE);
         const int64_t top = padding_before(call.height, STEM_TAPS, STEM_STRIDE);
         const int64_t left = padding_before(call.width, STEM_TAPS, STEM_STRIDE);
@@ -479,6 +486,7 @@ struct Network {
     }
 
     void head(int64_t pixels, const float* x, const float* past_pool, float* future_pool) const {
+        Timed timed(call, HEAD);
         const int64_t channels = net.head.outputs;
         Sums sums(memory, work, channels);
         Floats scratch = memory.take(threads * pixels * channels);

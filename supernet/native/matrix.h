@@ -7,8 +7,6 @@ namespace movinas {
 
 constexpr int64_t LANES = 16;
 constexpr int64_t PANEL = 2 * LANES;  // columns of a product that are summed at once, beside `TILE` rows of it
-#define UNROLLED _Pragma("GCC unroll 16")
-
 #ifdef __AVX512F__
 constexpr int TILE = 14;
 #else

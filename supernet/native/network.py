@@ -1,8 +1,10 @@
 """A whole network as `inference.cpp` takes it, field by field, and its weights in the order in which they are read."""
 
+import contextlib
 import ctypes
+from collections.abc import Iterator
 from ctypes import c_double, c_int64, c_void_p
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,9 @@ from supernet.native.build import library
 GATES: dict[Gate, int] = {"sigmoid": 0, "hard_sigmoid": 1, "legacy_hard_sigmoid": 2}
 LANES, PANEL = 16, 32
 """As in `matrix.h`."""
+PHASES = ("stem", "expand", "depthwise", "gates", "project", "head")
+"""Of a call, as in `inference.cpp`."""
+_seconds: list[Any] = []
 
 
 class Matrix(ctypes.Structure):
@@ -131,6 +136,7 @@ class Call(ctypes.Structure):
         ("past", ctypes.POINTER(c_void_p)),
         ("future", ctypes.POINTER(c_void_p)),
         ("logits", c_void_p),
+        ("seconds", c_void_p),
     )
 
 
@@ -142,8 +148,21 @@ def run(network: Network, call: Call) -> None:
     """
     loaded = library()
     assert loaded is not None
+    if _seconds:
+        call.seconds = ctypes.addressof(_seconds[-1])
     if not loaded.movinas_run(ctypes.byref(network), ctypes.byref(call), torch.get_num_threads()):
         raise MemoryError(f"for {call.clips} clips of {call.frames} frames of {call.height} x {call.width} pixels")
+
+
+@contextlib.contextmanager
+def timed() -> Iterator[dict[str, float]]:
+    """Seconds that the calls meanwhile take, phase by phase; there when all is over."""
+    taken: dict[str, float] = {}
+    _seconds.append((c_double * len(PHASES))())
+    try:
+        yield taken
+    finally:
+        taken.update(zip(PHASES, _seconds.pop(), strict=True))
 
 
 def pointers(tensors: list[Tensor | None]) -> ctypes.Array[c_void_p]:

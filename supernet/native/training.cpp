@@ -13,25 +13,48 @@ using namespace movinas;
 
 namespace {
 
+// Calls body(frame of all clips, rows of it) for the rows from..to of all frames, a few at a time.
+template <class Body>
+void for_rows(const Shape& s, int64_t from, int64_t to, const Body& body) {
+    while (from < to) {
+        const int64_t frame = from / s.out_height, first = from % s.out_height;
+        int64_t last = first + TOGETHER < s.out_height ? first + TOGETHER : s.out_height;
+        if (last - first > to - from) last = first + to - from;
+        body(frame, Range{first, last});
+        from += last - first;
+    }
+}
+
 void forward(const Shape& s, const float* x, const float* w, float* y, int threads) {
-    Range columns[MAX_TAPS];
-    for (int64_t dw = 0; dw < s.taps_w; dw++) columns[dw] = columns_of_tap(s, dw);
+    const int64_t in_size = s.height * s.width * s.channels, out_size = s.out_height * s.out_width * s.channels;
     in_threads(s.clips * s.out_frames * s.out_height, threads, [&](int, int64_t from, int64_t to) {
-        for (int64_t number = from; number < to; number++) {
-            int64_t h = number % s.out_height, t = number / s.out_height % s.out_frames;
-            int64_t clip = number / s.out_height / s.out_frames;
+        for_rows(s, from, to, [&](int64_t number, Range rows) {
+            const int64_t clip = number / s.out_frames, t = number % s.out_frames;
             const float* frames[MAX_TAPS];
             for (int64_t dt = 0; dt < s.taps_t; dt++) {
-                int64_t frame = t + dt - s.pad_t;
-                bool exists = frame >= 0 && frame < s.frames;
-                frames[dt] = exists ? x + (clip * s.frames + frame) * s.height * s.width * s.channels : nullptr;
+                const int64_t frame = t + dt - s.pad_t;
+                frames[dt] = frame >= 0 && frame < s.frames ? x + (clip * s.frames + frame) * in_size : nullptr;
             }
-            for_channels(s.channels, ForwardRow<>{s, columns, frames, w, y + number * s.out_width * s.channels, h});
-        }
+            Rows{s, frames, w, y + number * out_size}(rows);
+        });
     });
 }
 
-// Gradient by the input: every input gathers from the outputs that read it. Columns of one phase, those that the same
+// Gradient by the input: a convolution of the gradients by the output with the kernel turned around.
+void input_gradient_at_stride_1(const Shape& s, const float* g, const float* w, float* gx, int threads) {
+    Shape turned = s;
+    turned.frames = s.out_frames, turned.height = s.out_height, turned.width = s.out_width;
+    turned.out_frames = s.frames, turned.out_height = s.height, turned.out_width = s.width;
+    turned.pad_t = s.taps_t - 1 - s.pad_t, turned.pad_h = s.taps_h - 1 - s.pad_h, turned.pad_w = s.taps_w - 1 - s.pad_w;
+    const int64_t taps = s.taps_t * s.taps_h * s.taps_w;
+    std::vector<float> around(static_cast<size_t>(taps * s.channels));
+    for (int64_t tap = 0; tap < taps; tap++)
+        std::memcpy(around.data() + tap * s.channels, w + (taps - 1 - tap) * s.channels,
+                    sizeof(float) * static_cast<size_t>(s.channels));
+    forward(turned, g, around.data(), gx, threads);
+}
+
+// The same at any stride: every input gathers from the outputs that read it. Columns of one phase, those that the same
 // taps read, are a convolution at stride 1 of their own.
 struct InputGradientRow {
     const Shape& s;
@@ -72,64 +95,79 @@ struct InputGradientRow {
     }
 };
 
-// Gradient by the weight from one row of outputs, added to `gw`.
+// Gradient by the weight from some rows of one frame of outputs, added to `gw`.
 template <int TAPS>
-struct WeightGradientRow {
+struct WeightGradientRows {
+    // Columns that are summed apart from each other, so that a product need not wait for the one before.
+    static constexpr int APART = TAPS == 1 ? 8 : TAPS == 3 ? 4 : TAPS == 5 ? 2 : 1;
+
     const Shape& s;
-    const float *x, *g;
+    const float *x, *g;  // of the clip
     float* gw;
-    int64_t clip, t, h;
+    int64_t t;
+    Range rows;
 
     template <int N>
     void operator()(int64_t c) const {
-        const float* out = g + ((clip * s.out_frames + t) * s.out_height + h) * s.out_width * s.channels + c;
+        for (int64_t dt = 0; dt < s.taps_t; dt++) {
+            const int64_t frame = t + dt - s.pad_t;
+            if (frame < 0 || frame >= s.frames) continue;
+            for (int64_t dh = 0; dh < s.taps_h; dh++) tap_row<N>(frame, dt, dh, c);
+        }
+    }
+
+    template <int N>
+    void tap_row(int64_t frame, int64_t dt, int64_t dh, int64_t c) const {
         Range inside = {columns_of_tap(s, 0).from, columns_of_tap(s, TAPS - 1).to};
         if (inside.from > s.out_width) inside.from = s.out_width;
         if (inside.to < inside.from) inside.to = inside.from;
-        for (int64_t dt = 0; dt < s.taps_t; dt++) {
-            int64_t frame = t + dt - s.pad_t;
-            if (frame < 0 || frame >= s.frames) continue;
-            for (int64_t dh = 0; dh < s.taps_h; dh++) {
-                int64_t row = h * s.stride + dh - s.pad_h;
-                if (row < 0 || row >= s.height) continue;
-                const float* source =
-                    x + (((clip * s.frames + frame) * s.height + row) * s.width - s.pad_w) * s.channels + c;
-                float* tap = gw + (dt * s.taps_h + dh) * TAPS * s.channels + c;
-                Vec<N> sum[TAPS];
-                for (int64_t dw = 0; dw < TAPS; dw++) sum[dw] = load<N>(tap + dw * s.channels);
-                auto edge = [&](int64_t from, int64_t to) {
-                    for (int64_t column = from; column < to; column++) {
-                        Vec<N> grad = load<N>(out + column * s.channels);
-                        for (int64_t dw = 0; dw < TAPS; dw++) {
-                            int64_t read = column * s.stride + dw - s.pad_w;
-                            if (read >= 0 && read < s.width)
-                                sum[dw] += grad * load<N>(source + (column * s.stride + dw) * s.channels);
-                        }
+        Vec<N> sum[APART][TAPS] = {};
+        for (int64_t h = rows.from; h < rows.to; h++) {
+            const int64_t row = h * s.stride + dh - s.pad_h;
+            if (row < 0 || row >= s.height) continue;
+            const float* out = g + (t * s.out_height + h) * s.out_width * s.channels + c;
+            const float* source = x + ((frame * s.height + row) * s.width - s.pad_w) * s.channels + c;
+            auto edge = [&](int64_t from, int64_t to) {
+                for (int64_t column = from; column < to; column++) {
+                    const Vec<N> grad = load<N>(out + column * s.channels);
+                    UNROLLED for (int dw = 0; dw < TAPS; dw++) {
+                        const int64_t read = column * s.stride + dw - s.pad_w;
+                        if (read >= 0 && read < s.width)
+                            sum[0][dw] += grad * load<N>(source + (column * s.stride + dw) * s.channels);
                     }
-                };
-                edge(0, inside.from);
-                for (int64_t column = inside.from; column < inside.to; column++) {
-                    Vec<N> grad = load<N>(out + column * s.channels);
-                    const float* at = source + column * s.stride * s.channels;
-                    for (int64_t dw = 0; dw < TAPS; dw++) sum[dw] += grad * load<N>(at + dw * s.channels);
                 }
-                edge(inside.to, s.out_width);
-                for (int64_t dw = 0; dw < TAPS; dw++) store<N>(tap + dw * s.channels, sum[dw]);
-            }
+            };
+            edge(0, inside.from);
+            int64_t column = inside.from;
+            for (; column + APART <= inside.to; column += APART)
+                UNROLLED for (int j = 0; j < APART; j++) {
+                    const Vec<N> grad = load<N>(out + (column + j) * s.channels);
+                    const float* at = source + (column + j) * s.stride * s.channels;
+                    UNROLLED for (int dw = 0; dw < TAPS; dw++) sum[j][dw] += grad * load<N>(at + dw * s.channels);
+                }
+            edge(column, s.out_width);
+        }
+        float* tap = gw + (dt * s.taps_h + dh) * TAPS * s.channels + c;
+        UNROLLED for (int dw = 0; dw < TAPS; dw++) {
+            Vec<N> total = load<N>(tap + dw * s.channels);
+            UNROLLED for (int j = 0; j < APART; j++) total += sum[j][dw];
+            store<N>(tap + dw * s.channels, total);
         }
     }
 };
 
 template <int TAPS>
 void weight_gradient(const Shape& s, const float* x, const float* g, float* gw, int threads) {
-    int64_t size = s.taps_t * s.taps_h * s.taps_w * s.channels;
+    const int64_t size = s.taps_t * s.taps_h * s.taps_w * s.channels;
+    const int64_t in_size = s.frames * s.height * s.width * s.channels;
+    const int64_t out_size = s.out_frames * s.out_height * s.out_width * s.channels;
     std::vector<float> parts(static_cast<size_t>(size * threads), 0.0f);
     in_threads(s.clips * s.out_frames * s.out_height, threads, [&](int thread, int64_t from, int64_t to) {
-        for (int64_t number = from; number < to; number++) {
-            int64_t h = number % s.out_height, t = number / s.out_height % s.out_frames;
-            for_channels(s.channels, WeightGradientRow<TAPS>{s, x, g, parts.data() + thread * size,
-                                                             number / s.out_height / s.out_frames, t, h});
-        }
+        for_rows(s, from, to, [&](int64_t frame, Range rows) {
+            const int64_t clip = frame / s.out_frames;
+            for_channels(s.channels, WeightGradientRows<TAPS>{s, x + clip * in_size, g + clip * out_size,
+                                                              parts.data() + thread * size, frame % s.out_frames, rows});
+        });
     });
     for (int64_t i = 0; i < size; i++) {
         float sum = 0.0f;
@@ -285,7 +323,8 @@ void movinas_depthwise_forward(const int64_t* shape, const float* x, const float
 void movinas_depthwise_input_gradient(const int64_t* shape, const float* g, const float* w, float* gx, int threads) {
     Shape s;
     std::memcpy(&s, shape, sizeof(s));
-    in_threads(s.clips * s.frames * s.height, threads, [&](int, int64_t from, int64_t to) {
+    if (s.stride == 1) input_gradient_at_stride_1(s, g, w, gx, threads);
+    else in_threads(s.clips * s.frames * s.height, threads, [&](int, int64_t from, int64_t to) {
         for (int64_t number = from; number < to; number++)
             for_channels(s.channels, InputGradientRow{s, g, w, gx, number / s.height / s.frames,
                                                       number / s.height % s.frames, number % s.height});
@@ -327,19 +366,15 @@ void movinas_channel_statistics(int64_t rows, int64_t channels, const float* x, 
 
 void movinas_scale_activate(int64_t rows, int64_t channels, const float* x, const float* scale, const float* shift,
                             int activation, float* y, int threads) {
-    if (activation == SWISH) scaled<SWISH>(rows, channels, x, scale, shift, y, threads);
-    else if (activation == HARD_SWISH) scaled<HARD_SWISH>(rows, channels, x, scale, shift, y, threads);
-    else scaled<IDENTITY>(rows, channels, x, scale, shift, y, threads);
+    with_activation(activation, [&]<int A>() { scaled<A>(rows, channels, x, scale, shift, y, threads); });
 }
 
 void movinas_norm_backward(int64_t rows, int64_t channels, const float* g, const float* x, const float* mean,
                            const float* inverse, const float* weight, const float* bias, int activation, float* gx,
                            float* gweight, float* gbias, int threads) {
-    if (activation == SWISH)
-        norm_backward<SWISH>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
-    else if (activation == HARD_SWISH)
-        norm_backward<HARD_SWISH>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
-    else norm_backward<IDENTITY>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
+    with_activation(activation, [&]<int A>() {
+        norm_backward<A>(rows, channels, g, x, mean, inverse, weight, bias, gx, gweight, gbias, threads);
+    });
 }
 
 }  // extern "C"

@@ -9,6 +9,8 @@
 #include <immintrin.h>
 #endif
 
+#define UNROLLED _Pragma("GCC unroll 32")
+
 namespace movinas {
 
 template <int N>
@@ -149,6 +151,14 @@ inline Vec<N> activated(Vec<N> x) {
     if (A == SWISH) return x * sigmoid<N>(x);
     if (A == HARD_SWISH) return x * clamped<N>(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6.0f);
     return x;
+}
+
+// Calls body.operator()<A>().
+template <class Body>
+inline void with_activation(int64_t activation, const Body& body) {
+    if (activation == SWISH) body.template operator()<SWISH>();
+    else if (activation == HARD_SWISH) body.template operator()<HARD_SWISH>();
+    else body.template operator()<IDENTITY>();
 }
 
 template <int A, int N>

@@ -1,6 +1,7 @@
 """A search killed at any moment and resumed ends in the same bytes as one left alone."""
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -26,14 +27,16 @@ OPTIONS = (
 
 
 def start(*arguments) -> subprocess.Popen:
+    """In a process group of its own, as a shell does it, so that a test can press Ctrl-C."""
     command = [sys.executable, "-m", "launch", *map(str, arguments)]
+    root = Path(__file__).parents[2]
     return subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
     )
 
 
-def search(manifest, out) -> subprocess.Popen:
-    return start("search", f"--data={manifest}", f"--out={out}", *OPTIONS)
+def search(manifest, out, *more) -> subprocess.Popen:
+    return start("search", f"--data={manifest}", f"--out={out}", *OPTIONS, *more)
 
 
 def resume(run) -> None:
@@ -106,6 +109,35 @@ def test_an_interrupt_is_exit_130_and_resumable(undisturbed, motion_manifest, tm
     assert "Traceback" not in err
     resume(run)
     assert final_bytes(run) == final_bytes(undisturbed[0])
+
+
+@pytest.mark.parametrize("press", [os.killpg, os.kill], ids=["group", "process"])
+def test_workers_change_nothing_and_end_with_their_search(undisturbed, motion_manifest, tmp_path, press):
+    """Interrupted while they read, by Ctrl-C or by whoever manages the machine, and resumed with as many."""
+    run = tmp_path / "run"
+    process = search(motion_manifest, run, "--workers=2")
+    wait_for_journal(process, run)
+    while (run / "journal.jsonl").read_bytes().count(b"\n") < 3:
+        time.sleep(0.01)
+    press(process.pid, signal.SIGINT if press is os.killpg else signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "movinas: interrupted; a run goes on with: movinas resume RUN"
+    assert "Traceback" not in err
+    wait_for_the_group_to_end(process.pid)
+    resume(run)
+    assert final_bytes(run) == final_bytes(undisturbed[0])
+
+
+def wait_for_the_group_to_end(group) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"processes of group {group} are left")
 
 
 def test_a_corrupt_checkpoint_is_set_aside_and_the_one_before_used(undisturbed, tmp_path):

@@ -20,16 +20,17 @@ class Settings:
 
 def test_a_run_keeps_what_was_chosen():
     kept = resolved(Settings(amp="bf16"))
-    assert kept == Settings(
-        device=resolve_device("auto"), threads=resolve_threads(0), workers=resolve_workers(-1), amp="bf16"
-    )
+    device = resolve_device("auto")
+    assert kept == Settings(device=device, threads=resolve_threads(0), workers=resolve_workers(-1, device), amp="bf16")
     assert resolved(kept) == kept
 
 
 def test_what_is_left_open_is_chosen():
     cores = len(os.sched_getaffinity(0))
     assert resolve_threads(0) == cores
-    assert resolve_workers(-1) == max(0, min(8, cores - 2))
+    assert resolve_workers(-1, "cpu") == max(0, min(8, cores - 2))
+    assert resolve_workers(-1, "cuda") == max(1, min(8, cores - 2))
+    assert resolve_workers(0, "cuda") == 0
     assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -49,4 +50,4 @@ def test_settings_outside_their_range():
     with pytest.raises(UsageError, match="threads must be at least 0, but got -1"):
         resolve_threads(-1)
     with pytest.raises(UsageError, match="workers must be at least -1, but got -2"):
-        resolve_workers(-2)
+        resolve_workers(-2, "cpu")

@@ -4,8 +4,10 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+import torch
 
 from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, once, parse_views, videos_of
+from launch.compute import Compute
 from search_spaces.errors import ManifestError, TooManyBadVideosError, UsageError
 from search_spaces.spec import ClipGeometry
 from video.manifest import Manifest, VideoItem, load_manifest
@@ -57,8 +59,12 @@ def reader(motion_manifest, tmp_path):
     return ClipConfig(cache_dir=tmp_path).reader(items, CLIP, seed=0, training=True)
 
 
+def compute(num_workers=0):
+    return Compute(device=torch.device("cpu"), num_threads=1, num_workers=num_workers, amp_dtype=None)
+
+
 def streams(reader, tally, *, workers=0):
-    return endless(reader, seed=3, purpose="train", batch_size=4, num_workers=workers, tally=tally)
+    return endless(reader, seed=3, purpose="train", batch_size=4, compute=compute(workers), tally=tally)
 
 
 def test_a_stream_goes_on_at_any_position(reader):
@@ -74,7 +80,7 @@ def test_a_stream_goes_on_at_any_position(reader):
 
 def test_every_view_once(reader):
     batches = once(
-        reader, batch_size=4, num_workers=0, tally=Tally(ClipConfig(), num_videos=10), wanted=parse_views("2x3")
+        reader, batch_size=4, compute=compute(), tally=Tally(ClipConfig(), num_videos=10), wanted=parse_views("2x3")
     )
     indices = [index for batch in batches() for index in batch.indices]
     assert indices == [index for index in range(10) for _ in range(6)]
@@ -92,7 +98,7 @@ def test_too_many_bad_videos_end_the_run(tmp_path):
         path.write_text("no video")
     items = [VideoItem(id=path.name, path=path, labels=(0,), split="test") for path in paths]
     reader = ClipConfig(cache_bytes=0).reader(items, CLIP, seed=0, training=False)
-    batches = once(reader, batch_size=2, num_workers=0, tally=Tally(ClipConfig(), num_videos=2))
+    batches = once(reader, batch_size=2, compute=compute(), tally=Tally(ClipConfig(), num_videos=2))
     with pytest.raises(TooManyBadVideosError, match="at most 1.00% of 2 videos may be unreadable, but got 2"):
         list(batches())
 

@@ -54,6 +54,19 @@ def test_a_published_network_is_tested_with_its_own_minimum_size(capsys, few_vid
         assert (card.short_side, card.resolution, card.num_frames) == (wanted, 172, 3)
 
 
+def test_workers_change_no_byte_of_what_is_trained(capsys, few_videos, search_run, tmp_path):
+    spec = next((search_run / "specs").iterdir())
+    options = ["--recipe.epochs=3", "--recipe.batch_size=2", "--recipe.train_frames=2", "--threads=1"]
+    for workers in (0, 2):
+        arguments = [f"--data={few_videos}", f"--out={tmp_path / str(workers)}", f"--workers={workers}", *options]
+        assert call(capsys, "retrain", spec, *arguments)[0] == 0
+    runs = [tmp_path / "0", tmp_path / "2"]
+    newest = [sorted(run.glob("checkpoints/step_*"))[-1] for run in runs]
+    assert runs[0].joinpath("journal.jsonl").read_bytes() == runs[1].joinpath("journal.jsonl").read_bytes()
+    for path in newest[0].iterdir():
+        assert path.read_bytes() == (newest[1] / path.name).read_bytes()
+
+
 def test_a_published_stream_is_built_as_it_was_released(few_videos, tmp_path):
     """The weights that a file without any lacks are those of the network that was built."""
     (tmp_path / "none.safetensors").write_bytes(to_bytes({"stray": torch.zeros(1)}))

@@ -13,6 +13,7 @@ from program import SEARCH, call, call_json
 
 from launch.cli import main
 from launch.clips import ClipConfig, Tally
+from launch.compute import Compute
 from launch.search_clips import SearchClips
 from results.history import read_history
 from results.journal import iter_journal
@@ -62,7 +63,8 @@ def search_clips(motion_manifest, geometries, *, workers=0):
         compare_clips=5,
         seed=0,
         geometries=geometries,
-        num_workers=workers,
+        compute=Compute(device=torch.device("cpu"), num_threads=1, num_workers=workers, amp_dtype=None),
+        num_ahead=2,
         tally=Tally(ClipConfig(), num_videos=len(items)),
     )
 

@@ -17,8 +17,31 @@ from results import records
 from results.journal import KINDS, Journal, encode, iter_journal, read_journal
 from search_spaces import strict_json
 from search_spaces.errors import JournalError
+from search_spaces.scaling import PUBLISHED_COEFFICIENTS
 
 ALL = [*made_runs.search_records(steps=4, every=2), *made_runs.epochs(2)]
+ALL += [
+    records.ScalingRecord(
+        name="d1.36-w1.18-r1.16-f1.24-0",
+        coefficients=PUBLISHED_COEFFICIENTS,
+        fingerprint="f" * 64,
+        macs_per_frame=1234.5,
+        top1=0.625,
+    ),
+    records.MemberRecord(
+        name="nano_macs-16M-clip_seed0",
+        space="nano",
+        target="macs=16M/clip",
+        seed=0,
+        found="f" * 64,
+        found_ratio=1.01,
+        found_quality=0.5,
+        found_macs=16_160_000,
+        found_state_bytes=4096,
+        argmax_ratio=0.98,
+        random_quality=0.25,
+    ),
+]
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 choices = st.one_of(st.text(max_size=8), finite, st.booleans(), st.integers(-(2**62), 2**62))

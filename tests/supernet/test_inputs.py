@@ -1,3 +1,4 @@
+import pytest
 import torch
 from made_clips import batch_of
 
@@ -32,3 +33,18 @@ def test_the_batch_stays_as_it_is():
 def test_a_batch_without_clips_has_none():
     clips_BCTHW, labels_B = network_input(batch_of(0, size=0, num_frames=3, resolution=6), CPU)
     assert (clips_BCTHW.shape, labels_B.shape) == ((0, 3, 3, 6, 6), (0,))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("pinned", [False, True])
+def test_bytes_travel_to_a_cuda_device_and_become_numbers_there(pinned):
+    batch = batch_of(0, size=2)
+    wanted_BCTHW, wanted_B = network_input(batch, CPU)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        clips_BCTHW, labels_B = network_input(batch.pin_memory() if pinned else batch, torch.device("cuda"))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(clips_BCTHW.cpu(), wanted_BCTHW)
+    assert torch.equal(labels_B.cpu(), wanted_B)

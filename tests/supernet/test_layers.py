@@ -20,7 +20,6 @@ from supernet.layers import (
     SqueezeExcitation,
     gated,
     he_normal,
-    leading,
 )
 from supernet.norm import activate
 from supernet.timeline import Timeline
@@ -160,22 +159,6 @@ def test_average_pool_by_hand():
     assert average_pool(even).flatten().tolist() == [5.0, 6.5, 11.0, 12.5]  # 9, 6, 6 and 4 cells
     odd = torch.arange(9.0).view(1, 1, 3, 3)
     assert average_pool(odd).flatten().tolist() == [2.0, 3.0, 5.0, 6.0]  # 4 cells each
-
-
-def test_leading_is_the_first_part_or_the_tensor_itself():
-    weight = torch.arange(24.0).view(4, 3, 2)
-    assert leading(weight, 4, 3) is weight
-    assert leading(weight, 4) is weight
-    part = leading(weight, 2, 1)
-    assert torch.equal(part, weight[:2, :1])
-    assert part.is_contiguous()
-
-
-def test_gradient_of_a_leading_part_is_zero_elsewhere():
-    weight = torch.ones(4, 3, requires_grad=True)
-    leading(weight, 2, 2).sum().backward()
-    assert weight.grad is not None
-    assert weight.grad.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import warnings
 
 import evaluator_contract
 import numpy as np
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from made_clips import NUM_CLASSES, Stream, batch_of
 from made_nets import STREAMS, randomise, reference_logits
 from made_spaces import TINY
+from torch.overrides import TorchFunctionMode
 
 from results.records import Measurement
 from results.stopwatch import Stopwatch
@@ -35,9 +37,10 @@ BASE = Variant()
 class Bench:
     """An evaluator with everything a test wants to look at."""
 
-    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None, variant=BASE):
+    def __init__(self, config=CONFIG, *, num_steps=20, amp_dtype=None, variant=BASE, device=CPU):
         self.supernet = Supernet(SPACE, variant, num_classes=NUM_CLASSES)
         randomise(self.supernet)
+        self.supernet.to(device)
         self.train = Stream(size=config.batch_size, seed=1)
         self.reward = Stream(size=config.reward_batch_size, seed=2)
         self.compared = [batch_of(number, size=5 + number, seed=3) for number in range(2)]
@@ -67,7 +70,7 @@ def test_gradients_are_the_mean_over_the_candidates():
     config = dataclasses.replace(CONFIG, max_gradient_norm=1e9)
     bench, other = Bench(config), Bench(config)
     mixed = [frozenset(), frozenset({"block2.layer1"}), frozenset()]
-    loss = bench.evaluator.train(2, CANDIDATES, mixed)
+    loss = float(bench.evaluator.train(2, CANDIDATES, mixed))
     sums = {name: torch.zeros_like(parameter) for name, parameter in other.supernet.named_parameters()}
     touched, losses = set(), []
     for number, (candidate, names) in enumerate(zip(CANDIDATES, mixed, strict=True)):
@@ -129,7 +132,7 @@ def test_the_rate_follows_the_schedule():
 def test_the_loss_falls_and_the_quality_rises_on_an_easy_task():
     bench = Bench(WeightConfig(batch_size=16, reward_batch_size=32, learning_rate=0.01), num_steps=30)
     before = bench.evaluator.measure(99, CANDIDATES)
-    losses = [bench.evaluator.train(step, CANDIDATES, NO_WARMUP) for step in range(30)]
+    losses = [float(bench.evaluator.train(step, CANDIDATES, NO_WARMUP)) for step in range(30)]
     after = bench.evaluator.measure(99, CANDIDATES)
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     assert min(measurement.quality for measurement in after) >= 0.75
@@ -155,7 +158,7 @@ def test_networks_that_stream_are_trained_and_measured_as_such(name):
             else:
                 measured.append(int((logits_BK.argmax(dim=1) == labels_B).sum()) / size)
     assert [one.quality for one in bench.evaluator.measure(0, CANDIDATES)] == measured
-    assert bench.evaluator.train(0, CANDIDATES, NO_WARMUP) == pytest.approx(sum(losses) / 3, rel=1e-5)
+    assert float(bench.evaluator.train(0, CANDIDATES, NO_WARMUP)) == pytest.approx(sum(losses) / 3, rel=1e-5)
 
 
 def test_every_candidate_is_measured_on_clips_of_its_own():
@@ -198,7 +201,8 @@ def test_a_restored_evaluator_opens_its_streams_where_the_first_one_stood():
     for step in range(3):
         first.evaluator.train(step, CANDIDATES, NO_WARMUP)
     second.evaluator.restore(first.evaluator.state())
-    assert second.evaluator.train(3, CANDIDATES, NO_WARMUP) == first.evaluator.train(3, CANDIDATES, NO_WARMUP)
+    losses = [bench.evaluator.train(3, CANDIDATES, NO_WARMUP) for bench in (first, second)]
+    assert float(losses[0]) == float(losses[1])
     assert second.evaluator.measure(3, CANDIDATES) == first.evaluator.measure(3, CANDIDATES)
     assert (second.train.opened, second.reward.opened) == ([9], [9])
     assert dict(second.evaluator.state()) == dict(first.evaluator.state())
@@ -238,12 +242,89 @@ def test_waiting_for_clips_is_booked_as_such():
         bench.evaluator.train(0, CANDIDATES, NO_WARMUP)
     with bench.stopwatch.phase("measure"):
         bench.evaluator.measure(0, CANDIDATES)
-    assert set(bench.stopwatch.take()) == {"train", "measure", "data"}
+    assert set(bench.stopwatch.take()) == {"train", "measure", "data", "optimizer"}
+
+
+def test_a_step_waits_for_the_device_once():
+    """What comes over is a number per candidate and the loss; nothing else is looked at from the host."""
+    batches = [batch_of(number, size=6) for number in range(3)]
+    evaluator = SupernetEvaluator(
+        Supernet(SPACE, BASE, num_classes=NUM_CLASSES),
+        CONFIG,
+        num_steps=20,
+        train_batches=lambda *_: iter(batches),
+        reward_batches=lambda *_: iter(batches),
+        compare_batches=lambda _: iter(batches),
+        stopwatch=Stopwatch(),
+    )
+    with Transfers() as transfers:
+        loss = evaluator.train(0, CANDIDATES, NO_WARMUP)
+        assert transfers.shapes == []
+        evaluator.measure(0, CANDIDATES)
+        float(loss)
+    assert transfers.shapes == [(len(CANDIDATES) + 1,)]
+    with Transfers() as transfers:
+        evaluator.compare(CANDIDATES)
+    assert transfers.shapes == [(len(CANDIDATES),)]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("amp_dtype", [None, torch.bfloat16])
+def test_a_step_on_cuda_synchronises_once(amp_dtype):
+    bench = Bench(device=torch.device("cuda"), amp_dtype=amp_dtype)
+    for step in range(2):  # the first may choose kernels
+        torch.cuda.set_sync_debug_mode("warn" if step else "default")
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                loss = bench.evaluator.train(step, CANDIDATES, NO_WARMUP)
+                bench.evaluator.measure(step, CANDIDATES)
+                float(loss)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert len([warning for warning in caught if "synchronizing" in str(warning.message)]) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_step_on_cuda_is_near_that_on_the_cpu():
+    here, there = Bench(), Bench(device=torch.device("cuda"))
+    losses = [float(bench.evaluator.train(0, CANDIDATES, NO_WARMUP)) for bench in (here, there)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+class Transfers(TorchFunctionMode):
+    """Shapes of the tensors whose numbers were asked for, by which a host waits for its device."""
+
+    asking = frozenset(
+        getattr(torch.Tensor, name)
+        for name in ("item", "tolist", "numpy", "cpu", "nonzero", "__float__", "__int__", "__bool__", "__index__")
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in self.asking:
+            self.shapes.append(tuple(args[0].shape))
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_loss_that_is_not_finite_is_told_when_it_is_asked_for():
+    bench = Bench(dataclasses.replace(CONFIG, learning_rate=1e30, warmup_fraction=0.0))
+    bench.evaluator.train(0, CANDIDATES, NO_WARMUP)
+    loss = bench.evaluator.train(1, CANDIDATES, NO_WARMUP)
+    bench.evaluator.measure(1, CANDIDATES)
+    message = r"the loss must stay finite, but got nan in step 1; a smaller weights.learning_rate than 1e\+30 may help"
+    with pytest.raises(UsageError, match=message):
+        float(loss)
 
 
 def test_autocast_is_near_and_its_loss_is_in_full_precision():
     full, half = Bench(), Bench(amp_dtype=torch.bfloat16)
-    losses = [bench.evaluator.train(0, CANDIDATES, NO_WARMUP) for bench in (full, half)]
+    losses = [float(bench.evaluator.train(0, CANDIDATES, NO_WARMUP)) for bench in (full, half)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
     assert all(tensor.dtype == torch.float32 for tensor in half.state().values())
@@ -259,7 +340,7 @@ def test_mixed_layers_train_all_their_kernels():
     before = bench.state()
     candidate = CANDIDATES[0]
     mixed = frozenset(layer_name(0, position) for position in range(len(candidate.spec.blocks[0].layers)))
-    loss = bench.evaluator.train(0, [candidate], [mixed])
+    loss = float(bench.evaluator.train(0, [candidate], [mixed]))
     assert math.isfinite(loss)
     moved = {name for name, tensor in bench.state().items() if not torch.equal(tensor, before[name])}
     assert {f"blocks.0.0.depthwise.{kernel}.conv.weight" for kernel in SPACE.kernels} <= moved

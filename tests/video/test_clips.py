@@ -106,6 +106,33 @@ def test_an_endless_stream_is_read_as_far_as_wanted(items, num_workers):
 
 
 @pytest.mark.usefixtures("no_workers_left")
+def test_workers_read_as_far_ahead_as_is_wanted_at_a_time(items):
+    asked = []
+    stream = read_batches(make(items), ahead_of(asked), num_workers=2, num_ahead=5)
+    next(stream)
+    assert len(asked) == 7  # six under way for two workers, and one for that which was taken
+    stream.close()
+
+
+def ahead_of(asked):
+    for step in itertools.count():
+        asked.append(step)
+        yield training_keys(4, 2, position=2 * step, count=2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_for_a_cuda_device_are_in_page_locked_memory(items, num_workers):
+    reader = make(items)
+    expected = list(read_batches(reader, batches(3), num_workers=0))
+    got = list(read_batches(reader, batches(3), num_workers=num_workers, pinned=True))
+    for first, second in zip(got, expected, strict=True):
+        assert_same(first, second)
+        assert first.frames_BTHWC.is_pinned() == first.labels_B.is_pinned() == (num_workers > 0)
+
+
+@pytest.mark.usefixtures("no_workers_left")
 def test_global_random_numbers_are_left_alone(items):
     before = (torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate())
     list(read_batches(make(items), batches(2), num_workers=1))
@@ -183,8 +210,12 @@ def test_values_check_themselves(items):
         replace(batch_of(), labels_B=torch.zeros(1, dtype=torch.int32))
     with pytest.raises(UsageError, match="a share in \\[0, 1\\] that may be bad, but got num_videos=1, max_fraction=2"):
         BadVideos(num_videos=1, max_fraction=2)
-    with pytest.raises(UsageError, match="num_workers must be at least 0, but got num_workers=-1"):
+    with pytest.raises(
+        UsageError, match="num_workers must be at least 0 and num_ahead at least 1, but got num_workers=-1"
+    ):
         read_batches(make(items), [], num_workers=-1)
+    with pytest.raises(UsageError, match="num_ahead at least 1, but got num_workers=0, num_ahead=0"):
+        read_batches(make(items), [], num_workers=0, num_ahead=0)
     with pytest.raises(UsageError, match="a batch must have at least one key, but got none"):
         read_batch(make(items), [])
 

@@ -1,0 +1,247 @@
+"""Families of searches: spaces, targets and seeds, a run folder each, and one front of all; what two verbs share."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from launch import console, family_table, members, search, sweeps
+from launch.clips import ClipConfig, manifest_text
+from launch.compute import Amp, environment_of
+from launch.executors import ExecutorName, check_executor
+from launch.options import to_yaml
+from launch.runs import options_of
+from launch.specs import find_variant
+from nas.executor import Unit
+from nas.loop import SearchConfig
+from results.records import MemberRecord
+from results.run_dir import RunDir, create_run
+from search_spaces.errors import MovinasError, UsageError
+from search_spaces.movinet import find_space
+from search_spaces.space_json import space_document
+from search_spaces.strict_json import pretty
+from supernet.evaluator import WeightConfig
+
+SHORT = {"ray_address": "--ray-address"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Search for several targets, in several spaces, from several seeds, and put all on one Pareto front.
+
+    Attributes:
+        spaces: Such as [nano] or [a0,a1]; each is searched for every target that names no space of its own.
+        targets: Such as [macs=12M/clip,macs=16M/clip], or with the one space it is for: [a0:macs=2.7G/clip].
+        seeds: Each target is searched for from each.
+        data: Manifest, as of a search.
+        out: Family folder to make.
+        clip_choices: Makes the clip decisions of the spaces, such as frames=25:50,resolution=172:224,rate_fps=5.
+        variant: base, paper-stream, released-stream, or a JSON file.
+        proxy: Clips of the searches where they differ from the space's, such as frames=16,resolution=112.
+        held_out: Share of the training videos that rewards come from, in (0, 1).
+        compare_clips: Held-out clips, at most, of the final comparison of each search.
+        search: Steps, reward, controller, warm-up, selection.
+        weights: Training of the shared weights.
+        clips: Reading of the videos.
+        device: auto, cpu, cuda, ...
+        threads: Of torch in each search.
+        workers: Processes of each search that read clips.
+        amp: Autocast of the networks.
+        executor: inline, ray, or tune.
+        parallel: Searches at once, on Ray.
+        gpus: Of each search, on Ray; a share below 1 or a whole number.
+        ray_address: host:port of a running cluster, or auto; None starts one on this machine.
+        max_failures: How often a search is tried again that lost its worker or broke.
+        plan: Print steps, memory, disk and an estimate of time, and stop.
+        json: Print one JSON document at the end.
+    """
+
+    targets: tuple[str, ...]
+    data: Path
+    out: Path
+    spaces: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    clip_choices: str | None = None
+    variant: str = "base"
+    proxy: str | None = None
+    held_out: float = 0.3
+    compare_clips: int = 512
+    search: SearchConfig = field(default_factory=SearchConfig)
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    device: str = "auto"
+    threads: int = 1
+    workers: int = 0
+    amp: Amp = "off"
+    executor: ExecutorName = "inline"
+    parallel: int = 1
+    gpus: float = 0.0
+    ray_address: str | None = None
+    max_failures: int = 3
+    plan: bool = False
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberTask:
+    """What a worker needs for one search; its folder is the search's own."""
+
+    name: str
+    options: search.Options
+
+
+def run(options: Options) -> int:
+    """Check every member, make the family's folder, search, and show the front."""
+    tasks = member_tasks(options, options.out)
+    for task in tasks:
+        try:
+            _, manifest = search.check(task.options)
+        except MovinasError as error:
+            raise error.at(where=task.name) from error
+    check_executor(options)
+    if options.plan:
+        return _plan(options, tasks)
+    options = replace(options, data=options.data.resolve(), out=options.out.resolve())
+    spaces = {task.options.space: find_space(task.options.space) for task in tasks}
+    folder = create_run(
+        options.out,
+        kind="family",
+        files={
+            "config.yaml": to_yaml(options),
+            "env.json": pretty(environment_of(options.threads)),
+            "variant.json": pretty(asdict(find_variant(options.variant))),
+            "manifest.jsonl": manifest_text(manifest),
+            **{f"spaces/{_slug(name)}.json": pretty(space_document(space)) for name, space in spaces.items()},
+        },
+    )
+    with sweeps.held_new(folder):
+        execute(folder, options)
+        return end(folder, as_json=options.json)
+
+
+def execute(folder: RunDir, options: Options) -> None:
+    """Search whatever the journal lacks; the caller holds the folder's lock."""
+    folder = replace(folder, path=folder.path.resolve())
+    tasks = member_tasks(options, folder.path, kept=True)
+    done = sweeps.done_records(folder, MemberRecord)
+
+    def units() -> Iterator[Unit[MemberTask]]:
+        for task in tasks:
+            if task.name not in done:
+                yield Unit(name=task.name, task=task)
+
+    sweeps.carry_out(folder, options, search_member, units(), done=done, label="searched", total=len(tasks))
+
+
+def end(folder: RunDir, *, as_json: bool) -> int:
+    """Write tables, specs and report of what has finished, print them, and refuse a family that lacks a member.
+
+    Raises:
+        SweepError: A search has no result.
+    """
+    document = table(folder)
+    family_table.write(folder, document)
+    family_table.show(folder, document, as_json=as_json)
+    sweeps.require_complete(folder, missing=document["missing"], failed=document["failed"])
+    return 0
+
+
+def table(folder: RunDir) -> dict[str, Any]:
+    """The family so far, as `movinas inspect --json` prints it; see `family_table.document`."""
+    names = [task.name for task in member_tasks(options_of(folder, Options), folder.path, kept=True)]
+    return family_table.document(folder, names)
+
+
+def search_member(task: MemberTask) -> MemberRecord:
+    """One search in its run folder, or the finished one found there; the unit of work."""
+    run, result = members.searched(task.options)
+    return family_table.member_record(run, result, name=task.name)
+
+
+def member_tasks(options: Options, out: Path, *, kept: bool = False) -> list[MemberTask]:
+    """The searches of a family: targets, each in its spaces, each from all seeds.
+
+    Args:
+        options: Of the family.
+        out: Its folder.
+        kept: Whether spaces, variant and manifest are the copies in it.
+
+    Raises:
+        UsageError: There is none, two are the same, or a target has no space.
+    """
+    tasks = [
+        MemberTask(
+            name=_name(space, target, seed), options=_member_options(options, out, space, target, seed, kept=kept)
+        )
+        for space, target in _pairs(options)
+        for seed in options.seeds
+    ]
+    names = [task.name for task in tasks]
+    if not names or len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise UsageError(
+            f"a family must have members, each once, but got {', '.join(twice[:3])} twice"
+            if twice
+            else "a family must have members, but got no target or no seed"
+        )
+    return tasks
+
+
+def _pairs(options: Options) -> Iterator[tuple[str, str]]:
+    for text in options.targets:
+        space, _, target = text.rpartition(":")  # a space may have a colon in its name, a target has none
+        if not space and not options.spaces:
+            raise UsageError(f"a target must name its space, such as a0:{text}, where no spaces are given")
+        yield from ((each, target) for each in ((space,) if space else options.spaces))
+
+
+def _member_options(options: Options, out: Path, space: str, target: str, seed: int, *, kept: bool) -> search.Options:
+    shared = {each.name for each in fields(search.Options)} & {each.name for each in fields(Options)}
+    values = {name: getattr(options, name) for name in shared - {"plan", "json"}}
+    own: dict[str, Any] = {
+        "space": space,
+        "target": target,
+        "seed": seed,
+        "out": out / "members" / _name(space, target, seed),
+    }
+    if kept:
+        own |= {
+            "space": str(out / "spaces" / f"{_slug(space)}.json"),
+            "variant": str(out / "variant.json"),
+            "data": out / "manifest.jsonl",
+        }
+    return search.Options(**{**values, **own})
+
+
+def _name(space: str, target: str, seed: int) -> str:
+    return f"{_slug(space)}_{_slug(target)}_seed{seed}"
+
+
+def _slug(text: str) -> str:
+    """As much of a text as a file's name may hold, such as `macs-12M-clip`."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", Path(text).stem if text.endswith(".json") else text).strip("-.")[:48]
+
+
+def _plan(options: Options, tasks: list[MemberTask]) -> int:
+    """One plan per space and target, for seeds cost the same."""
+    first = {(task.options.space, task.options.target): task for task in reversed(tasks)}
+    plans = {key: search.plan(task.options, search.check(task.options)[0]) for key, task in first.items()}
+    all_plans = [plans[task.options.space, task.options.target] for task in tasks]
+    seconds = sum(plan.seconds for plan in all_plans) / min(options.parallel, len(tasks))
+    peak_bytes = options.parallel * max(plan.peak_bytes for plan in all_plans)
+    disk_bytes = sum(plan.disk_bytes for plan in all_plans)
+    if options.json:
+        costs = {"estimated_s": seconds, "peak_memory_bytes": peak_bytes, "disk_bytes": disk_bytes}
+        console.show_json({"searches": len(tasks), **costs, "members": [task.name for task in tasks]})
+        return 0
+    rows = [
+        (task.name, plan.steps, console.duration(plan.seconds), f"{plan.disk_bytes / 2**20:.1f} MiB")
+        for task, plan in zip(tasks, all_plans, strict=True)
+    ]
+    console.show_table("Plan, from trial steps on random clips", ("search", "steps", "time alone", "disk"), rows)
+    console.show(
+        f"{len(tasks)} searches, {options.parallel} at once: {console.duration(seconds)}, "
+        f"{peak_bytes / 2**30:.2f} GiB of memory, {disk_bytes / 2**20:.1f} MiB of disk"
+    )
+    return 0

@@ -1,0 +1,63 @@
+"""Run folders that a sweep makes or goes on with: what its units do, wherever and however often they are computed."""
+
+from launch import console, retrain, search
+from launch.compute import environment_of
+from launch.runs import options_of
+from results.history import read_history
+from results.records import ResultRecord
+from results.run_dir import RunDir, environment_differences, lock, open_run
+from results.summary import summarise_retrain
+from retrain.model_file import ModelCard, is_model_folder, read_card
+from search_spaces.errors import DocumentError
+from search_spaces.strict_json import load
+
+PATIENCE_S = 60.0
+"""How long a worker that was given up may still hold a run."""
+
+
+def searched(options: search.Options) -> tuple[RunDir, ResultRecord]:
+    """The finished search in the folder `out`: as it is, gone on with, or made."""
+    if not options.out.exists():
+        return search.search(options)
+    folder = open_run(options.out, kind="search")
+    with lock(folder, patience_s=PATIENCE_S):
+        return folder, go_on_searching(folder)
+
+
+def trained(options: retrain.Options) -> tuple[RunDir, ModelCard]:
+    """The finished retraining in the folder `out`: as it is, gone on with, or made."""
+    if not options.out.exists():
+        return retrain.retrain(options)
+    folder = open_run(options.out, kind="retrain")
+    with lock(folder, patience_s=PATIENCE_S):
+        if is_model_folder(folder.model_path) and summarise_retrain(folder).status == "finished":
+            return folder, read_card(folder.model_path)
+        return folder, go_on_training(folder)
+
+
+def go_on_searching(folder: RunDir) -> ResultRecord:
+    """The end of a search whose lock the caller holds; of a finished one, specs and report are written anew."""
+    finished = read_history(folder.journal_path).result
+    if finished is not None:
+        search.finish(folder)
+        return finished
+    options = options_of(folder, search.Options)
+    _tell_differences(folder, threads=options.threads)
+    return search.execute(folder, options)
+
+
+def go_on_training(folder: RunDir) -> ModelCard:
+    """The end of a retraining whose lock the caller holds."""
+    options = options_of(folder, retrain.Options)
+    _tell_differences(folder, threads=options.threads)
+    return retrain.execute(folder, options)
+
+
+def _tell_differences(folder: RunDir, *, threads: int) -> None:
+    try:
+        before = load(folder.env_path)
+    except DocumentError as error:
+        console.log(f"the run's first environment is unknown: {error}")
+        return
+    for line in environment_differences(before, environment_of(threads)):
+        console.log(f"environment differs, so results may: {line}")

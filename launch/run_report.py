@@ -1,0 +1,21 @@
+"""The report of a run, with what only `launch` can add to it."""
+
+from pathlib import Path
+
+from launch.found import found_spec, layer_rows
+from results.report import write_retrain_report, write_search_report
+from results.run_dir import RunDir
+from search_spaces.errors import RunFolderError
+from video.manifest import load_manifest
+
+
+def write_report(run: RunDir) -> Path:
+    """The report of a search, with the found network's layers once there is one, or of a retraining."""
+    if run.kind == "retrain":
+        return write_retrain_report(run)
+    try:
+        found = found_spec(run)
+    except RunFolderError:
+        return write_search_report(run)
+    num_classes = load_manifest(run.manifest_path).num_classes
+    return write_search_report(run, layers=layer_rows(found.arch, found.variant, num_classes=num_classes))

@@ -1,0 +1,102 @@
+"""Reports of sweeps: whatever a sweep has come to so far, escaped."""
+
+import json
+import re
+
+import pytest
+
+from results.run_dir import create_run
+from results.sweep_report import front_figure, scaling_figure, write_family_report, write_scaling_report
+
+COEFFICIENTS = {"depth": 1.2, "width": 1.15, "resolution": 1.2, "frame_rate": 1.4}
+CANDIDATE = {
+    "rank": 1,
+    **COEFFICIENTS,
+    "growth": 3.9,
+    "macs_per_frame": 1.5e6,
+    "top1_mean": 0.5,
+    "top1s": [0.4, 0.6],
+}
+POINT = {
+    "member": "m",
+    "origin": "policy",
+    "fingerprint": "0" * 64,
+    "found": True,
+    "macs": 10,
+    "state_bytes": 20,
+    "quality": 0.5,
+    "on_macs_front": True,
+    "on_state_front": False,
+}
+MEMBER = {
+    "name": "m",
+    "space": "nano",
+    "target": "macs=1M/clip",
+    "seed": 0,
+    "fingerprint": "0" * 64,
+    "ratio": 1.0,
+    "argmax_ratio": 1.01,
+    "macs": 10,
+    "state_bytes": 20,
+    "quality": 0.5,
+    "random_quality": 0.4,
+}
+
+
+def figures(path):
+    text = path.read_text()
+    return json.loads(re.search(r'id="figures">(.*?)</script>', text, re.DOTALL).group(1)), text
+
+
+def test_a_scaling_sweep_that_has_just_begun_has_a_report(tmp_path):
+    run = create_run(tmp_path / "sweep", kind="scaling", files={})
+    document = {"space": "a2", "candidates": [], "top": 0, "average": None, "missing": ["a", "b"], "failed": {}}
+    found, text = figures(write_scaling_report(run, document))
+    assert not found
+    assert "stopped, 2 missing" in text
+
+
+def test_failures_are_told_and_escaped(tmp_path):
+    run = create_run(tmp_path / "sweep", kind="scaling", files={})
+    document = {
+        "space": "<b>",
+        "candidates": [CANDIDATE],
+        "top": 1,
+        "average": {**COEFFICIENTS, "growth": 3.9},
+        "missing": ["a"],
+        "failed": {"a": "<script>alert(1)</script>"},
+    }
+    found, text = figures(write_scaling_report(run, document))
+    assert [figure["name"] for figure in found] == ["scaling"]
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_the_scaling_figure_has_every_candidate_in_each_of_four_panels():
+    figure = scaling_figure([CANDIDATE] * 7, top=5, average=COEFFICIENTS)
+    assert len(figure.data) == 8
+    assert [len(trace["x"]) for trace in figure.data] == [5, 2] * 4
+    assert [line["x0"] for line in figure.layout["shapes"]] == list(COEFFICIENTS.values())
+
+
+@pytest.mark.parametrize("points", [[], [POINT, {**POINT, "origin": "random", "found": False, "on_macs_front": False}]])
+def test_a_family_has_a_report_at_any_time(tmp_path, points):
+    run = create_run(tmp_path / "family", kind="family", files={})
+    document = {
+        "state_variant": "released-stream",
+        "members": [MEMBER] if points else [],
+        "points": points,
+        "missing": [] if points else ["m"],
+        "failed": {},
+    }
+    found, text = figures(write_family_report(run, document))
+    assert len(found) == (2 if points else 0)
+    assert "1 of 1" in text if points else "0 of 1" in text
+
+
+def test_the_front_is_of_the_marked_points_alone():
+    beaten = {**POINT, "macs": 30, "quality": 0.1, "on_macs_front": False}
+    better = {**POINT, "macs": 5, "quality": 0.3}
+    figure = front_figure([POINT, beaten, better], cost="macs", title="MACs", mark="on_macs_front")
+    (front,) = [trace for trace in figure.data if trace["name"] == "joint front"]
+    assert (front["x"], front["y"]) == ([5, 10], [0.3, 0.5])
