@@ -91,7 +91,7 @@ def with_macs(run: RunDir, summary: SearchSummary) -> SearchSummary:
         return replace(summary, argmax=None)
     space, variant = read_space(run.space_path), variant_of(run)
     num_classes = load_manifest(run.manifest_path).num_classes
-    target = parse_target(history.start.target)
+    target = parse_target(history.start.target, folder=run.path)
     genotypes = {candidate.fingerprint: candidate.genotype for candidate in history.candidates}
 
     def counted(architecture: Architecture) -> Architecture:

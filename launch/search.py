@@ -15,6 +15,7 @@ from launch.run_report import write_report
 from launch.runs import held_new, variant_of
 from launch.search_clips import SearchClips
 from launch.specs import find_variant, with_clip_choices
+from launch.targets import kept_target
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
@@ -47,7 +48,7 @@ class Options:
     Attributes:
         space: a0 to a5, phi:<number>, nano, or a JSON file.
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
-        target: Cost to land on, such as macs=12M/clip.
+        target: Cost to land on, such as macs=12M/clip, or latency=10ms/frame@table.json (bench table).
         out: Run folder to make.
         clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5; every
             architecture is then trained and measured on clips of its own.
@@ -101,7 +102,8 @@ def run(options: Options) -> int:
 def search(options: Options) -> tuple[RunDir, ResultRecord]:
     """Check everything, make the run folder, and search."""
     problem, manifest = check(options)
-    kept = replace(resolved(options), data=options.data.resolve())
+    target, tables = kept_target(problem.target)
+    kept = replace(resolved(options), data=options.data.resolve(), target=target)
     folder = create_run(
         options.out,
         kind="search",
@@ -111,6 +113,7 @@ def search(options: Options) -> tuple[RunDir, ResultRecord]:
             "space.json": pretty(space_document(problem.space)),
             "variant.json": pretty(asdict(problem.variant)),
             "manifest.jsonl": manifest_text(manifest),
+            **tables,
         },
     )
     with held_new(folder):
@@ -153,7 +156,7 @@ def problem_of(run: RunDir, options: Options) -> Problem:
     return Problem(
         space=read_space(run.space_path),
         variant=variant_of(run),
-        target=parse_target(options.target),
+        target=parse_target(options.target, folder=run.path),
         num_classes=load_manifest(run.manifest_path).num_classes,
         seed=options.seed,
     )

@@ -185,7 +185,7 @@ class CostTable:
 
     Raises:
         SpecError: The space's networks cannot be built in this variant.
-        LatencyTableError: The times are of another space, variant or number of classes.
+        LatencyTableError: The times are of another space, variant, number of classes or clip.
     """
 
     def __init__(
@@ -203,6 +203,8 @@ class CostTable:
         self._space = space
         if latency is not None:
             latency.check_of(space.hash, variant, num_classes=num_classes)
+            for each in space.clips:
+                latency.check_clip(each)
             self.clips: tuple[ClipGeometry, ...] = (latency.clip,)
             self.tables: tuple[ClipTable, ...] = (ClipTable(space, latency, resolution=latency.clip.resolution),)
             return
@@ -260,6 +262,4 @@ def cost_table(
     latency: LatencyTable | None = None,
 ) -> CostTable:
     """The table of these arguments, built once."""
-    return CostTable(
-        space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=dtype, latency=latency
-    )
+    return CostTable(space, variant, metric=metric, num_classes=num_classes, clip=clip, dtype=dtype, latency=latency)

@@ -140,6 +140,15 @@ class LatencyTable:
                 f"{self.space}, {self.space_hash[:16]}"
             )
 
+    def check_clip(self, clip: ClipGeometry) -> None:
+        """Refuse clips that the times are not of.
+
+        Raises:
+            LatencyTableError: Another clip; of times per frame, another resolution.
+        """
+        if clip != self.clip and (self.per == "clip" or clip.resolution != self.clip.resolution):
+            raise LatencyTableError(f"a latency table must be of the network's clip, {clip}, but is of {self.clip}")
+
     def latency_s(self, spec: ArchSpec, variant: Variant, *, num_classes: int) -> float:
         """Sum over a network's parts, seconds.
 
@@ -147,8 +156,7 @@ class LatencyTable:
             LatencyTableError: The table is of another variant, number of classes or clip, or lacks one of the parts.
         """
         self._check_form(variant, num_classes=num_classes)
-        if not self._is_of(spec.clip):
-            raise LatencyTableError(f"a latency table must be of the network's clip, {spec.clip}, but is of {self.clip}")
+        self.check_clip(spec.clip)
         return 1e-9 * (self._ns(CALL) + sum(map(self._ns, keys_of(spec))))
 
     def stem(self, width: int) -> int:
@@ -174,9 +182,6 @@ class LatencyTable:
                 f"a latency table must be of {num_classes} classes, but is of {self.num_classes}; measure one with "
                 f"--classes {num_classes}"
             )
-
-    def _is_of(self, clip: ClipGeometry) -> bool:
-        return clip.resolution == self.clip.resolution and self.per == "frame" or clip == self.clip
 
     def _ns(self, key: str) -> int:
         if key not in self.seconds:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.cost import BYTES, DataType, cost
-from search_spaces.cost_table import CostTable, Metric, cost_table
+from search_spaces.cost_table import CostTable, cost_table
 from search_spaces.errors import TargetError
 from search_spaces.latency_table import LatencyTable, read_table
 from search_spaces.mean_cost import Floats, mean_cost
+from search_spaces.prices import Metric
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.variant import Variant

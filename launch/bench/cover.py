@@ -1,6 +1,5 @@
 """Networks that together have every part that a space can ask for, each part often enough."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,7 +19,7 @@ from search_spaces.variant import Variant
 class _Option:
     """Choices of a layer's decisions, or of a width, and the entry that they ask for."""
 
-    choices: Mapping[str, Choice]
+    choices: dict[str, Choice]
     key: str
 
 

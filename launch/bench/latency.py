@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 PATIENCE = 8
 """Calls, per call that counts, after which disturbed ones count too."""
-UNCOUNTED_CALLS = 2
+UNCOUNTED_CALLS = 5
+"""Before those that count, whenever a network has its turn: its weights and memory come back into the caches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +52,23 @@ class Timed:
             1, 3, frames, clip.resolution, clip.resolution, generator=torch.Generator().manual_seed(0)
         )
         self._state = self._net.init_state(1, clip.resolution, clip.resolution) if per == "frame" else None
-        for _ in range(UNCOUNTED_CALLS):
-            self._whole()
 
     def seconds(self, *, calls: int) -> float:
         """Median time of whole calls."""
+        self._warm_up()
         return statistics.median(seconds for seconds, _ in undisturbed(self._whole, calls=calls))
 
     def visit(self, *, calls: int) -> Visit:
         """Median time of each part, and of what a call costs beside them."""
+        self._warm_up()
         found = undisturbed(lambda: self._net.part_seconds(self._clips_BCTHW, self._state).numpy(), calls=calls)
         parts_NP = np.stack([parts_P for _, parts_P in found])
         rest_N = np.array([seconds for seconds, _ in found]) - parts_NP.sum(axis=1)
         return Visit(parts=tuple(np.median(parts_NP, axis=0).tolist()), rest=max(0.0, float(np.median(rest_N))))
+
+    def _warm_up(self) -> None:
+        for _ in range(UNCOUNTED_CALLS):
+            self._whole()
 
     def _whole(self) -> None:
         if self._state is None:
@@ -120,20 +125,42 @@ def check_device(found: Device, *, wanted: Device) -> None:
         LatencyTableError: They differ.
     """
     here = asdict(wanted)
-    different = [f"{name} {value!r} and not {here[name]!r}" for name, value in asdict(found).items() if value != here[name]]
+    different = [
+        f"{name} {value!r} and not {here[name]!r}" for name, value in asdict(found).items() if value != here[name]
+    ]
     if different:
         raise LatencyTableError(f"times must be of this device, but are of another: {', '.join(different)}")
 
 
 def combined(candidates: Sequence[Candidate], visits: Sequence[Visit]) -> tuple[dict[str, float], float]:
-    """The time of every entry, the median over the networks that it stood in, and the median of their spreads."""
-    taken: dict[str, list[float]] = {CALL: [visit.rest for visit in visits]}
+    """The time of every entry, and the median of the entries' spreads.
+
+    An entry's time is the median over the networks that it stood in. The rest of a call is a constant, the entry of the
+    call, and a share of what its parts take, which is added to theirs: memory is given back, states are looked up.
+    """
+    taken: dict[str, list[float]] = {}
     for candidate, visit in zip(candidates, visits, strict=True):
         for key, seconds in zip(keys_of(candidate.spec), visit.parts, strict=True):
             taken.setdefault(key, []).append(seconds)
+    constant, share = resistant_line(
+        np.array([sum(visit.parts) for visit in visits]), np.array([visit.rest for visit in visits])
+    )
     medians = {key: statistics.median(values) for key, values in taken.items()}
     spreads = [(max(values) - min(values)) / medians[key] for key, values in taken.items() if medians[key] > 0]
-    return medians, statistics.median(spreads)
+    times = {key: (1 + share) * median for key, median in medians.items()}
+    return {CALL: constant, **times}, statistics.median(spreads)
+
+
+def resistant_line(x_N: NDArray[np.float64], y_N: NDArray[np.float64]) -> tuple[float, float]:
+    """Constant and slope, neither negative, of the line through the medians of the outer thirds.
+
+    Tukey, Exploratory Data Analysis (1977).
+    """
+    order_N, third = np.argsort(x_N, kind="stable"), len(x_N) // 3
+    low, high = order_N[:third], order_N[len(x_N) - third :]
+    run = float(np.median(x_N[high]) - np.median(x_N[low])) if third else 0.0
+    slope = max(0.0, float(np.median(y_N[high]) - np.median(y_N[low])) / run) if run > 0 else 0.0
+    return max(0.0, float(np.median(y_N - slope * x_N))), slope
 
 
 def interleaved(nets: Sequence[Timed], *, calls: int, rounds: int) -> NDArray[np.float64]:

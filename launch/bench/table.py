@@ -226,11 +226,13 @@ def _show_check(document: dict[str, Any], *, as_json: bool) -> None:
         _rows(document["networks"]),
     )
     low, high = document["mape_interval"]
-    console.show(f"MAPE {document['mape']:.2%} (95 % of resamples in {low:.2%} to {high:.2%}), bias {document['bias']:+.2%}")
+    console.show(
+        f"MAPE {document['mape']:.2%} (95 % of resamples in {low:.2%} to {high:.2%}), bias {document['bias']:+.2%}"
+    )
     low, high = document["tau_interval"]
     console.show(
         f"Kendall tau {document['tau']:.3f} ({low:.3f} to {high:.3f}, n = {document['n']}); of MACs "
-        f"{document['tau_of_macs']:.3f}. A measured time spreads by {document['spread']:.1%} over {CHECK_ROUNDS} rounds."
+        f"{document['tau_of_macs']:.3f}. A measured time spreads by {document['spread']:.1%} in {CHECK_ROUNDS} rounds."
     )
 
 
