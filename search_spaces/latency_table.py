@@ -23,7 +23,7 @@ KIND = "movinas.latency-table"
 MAX_BYTES = 1 << 24
 MAX_PART_S = 3600.0
 CALL = "call"
-"""The entry of what a call costs beside its parts."""
+"""The entry of what a call costs beside its parts; it may be negative, where parts cost more in larger networks."""
 Unit = Literal["frame", "clip"]
 
 
@@ -124,8 +124,9 @@ class LatencyTable:
 
     def __post_init__(self) -> None:
         for key, value in self.seconds.items():
-            if not 0 <= value <= MAX_PART_S:
-                raise LatencyTableError(f"must be in [0, {MAX_PART_S:g}] seconds, but got {value}", where=key)
+            low = -MAX_PART_S if key == CALL else 0
+            if not low <= value <= MAX_PART_S:
+                raise LatencyTableError(f"must be in [{low:g}, {MAX_PART_S:g}] seconds, but got {value}", where=key)
 
     def check_of(self, space_hash: str, variant: Variant, *, num_classes: int) -> None:
         """Refuse networks that the times are not of.

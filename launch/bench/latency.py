@@ -85,12 +85,16 @@ def undisturbed(work: Callable[[], T], *, calls: int) -> list[tuple[float, T]]:
     clean: list[tuple[float, T]] = []
     other: list[tuple[float, T]] = []
     while len(clean) < calls and len(clean) + len(other) < PATIENCE * calls:
-        switches, start = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw, time.perf_counter()
+        switches, start = _switches(), time.perf_counter()
         result = work()
         seconds = time.perf_counter() - start
-        is_clean = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw == switches
-        (clean if is_clean else other).append((seconds, result))
+        (clean if _switches() == switches else other).append((seconds, result))
     return clean + sorted(other, key=lambda each: each[0])[: calls - len(clean)]
+
+
+def _switches() -> int:
+    """How often a thread of ours lost its processor so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def this_device(*, threads: int) -> Device:
@@ -135,32 +139,34 @@ def check_device(found: Device, *, wanted: Device) -> None:
 def combined(candidates: Sequence[Candidate], visits: Sequence[Visit]) -> tuple[dict[str, float], float]:
     """The time of every entry, and the median of the entries' spreads.
 
-    An entry's time is the median over the networks that it stood in. The rest of a call is a constant, the entry of the
-    call, and a share of what its parts take, which is added to theirs: memory is given back, states are looked up.
+    What an entry took is the median over the networks that it stood in. Whole calls are a line over the sum of what
+    their entries took: layers are slower where others are large, for they share the caches, and a call does more than
+    run its parts. Entries are multiplied by its slope, and its constant is the entry of the call; it may be negative.
     """
     taken: dict[str, list[float]] = {}
-    for candidate, visit in zip(candidates, visits, strict=True):
-        for key, seconds in zip(keys_of(candidate.spec), visit.parts, strict=True):
+    keys = [keys_of(candidate.spec) for candidate in candidates]
+    for keys_P, visit in zip(keys, visits, strict=True):
+        for key, seconds in zip(keys_P, visit.parts, strict=True):
             taken.setdefault(key, []).append(seconds)
-    constant, share = resistant_line(
-        np.array([sum(visit.parts) for visit in visits]), np.array([visit.rest for visit in visits])
-    )
     medians = {key: statistics.median(values) for key, values in taken.items()}
+    constant, slope = resistant_line(
+        np.array([sum(medians[key] for key in keys_P) for keys_P in keys]),
+        np.array([sum(visit.parts) + visit.rest for visit in visits]),
+    )
     spreads = [(max(values) - min(values)) / medians[key] for key, values in taken.items() if medians[key] > 0]
-    times = {key: (1 + share) * median for key, median in medians.items()}
-    return {CALL: constant, **times}, statistics.median(spreads)
+    return {CALL: constant, **{key: slope * median for key, median in medians.items()}}, statistics.median(spreads)
 
 
 def resistant_line(x_N: NDArray[np.float64], y_N: NDArray[np.float64]) -> tuple[float, float]:
-    """Constant and slope, neither negative, of the line through the medians of the outer thirds.
+    """Constant and slope of the line through the medians of the outer thirds, of slope 1 where there are none apart.
 
     Tukey, Exploratory Data Analysis (1977).
     """
     order_N, third = np.argsort(x_N, kind="stable"), len(x_N) // 3
-    low, high = order_N[:third], order_N[len(x_N) - third :]
-    run = float(np.median(x_N[high]) - np.median(x_N[low])) if third else 0.0
-    slope = max(0.0, float(np.median(y_N[high]) - np.median(y_N[low])) / run) if run > 0 else 0.0
-    return max(0.0, float(np.median(y_N - slope * x_N))), slope
+    low_N, high_N = order_N[:third], order_N[len(x_N) - third :]
+    run = float(np.median(x_N[high_N]) - np.median(x_N[low_N])) if third else 0.0
+    slope = float(np.median(y_N[high_N]) - np.median(y_N[low_N])) / run if run > 0 else 1.0
+    return float(np.median(y_N - slope * x_N)), slope
 
 
 def interleaved(nets: Sequence[Timed], *, calls: int, rounds: int) -> NDArray[np.float64]:
