@@ -68,6 +68,7 @@ def test_a_check_tells_how_far_the_sums_carry(capsys, tiny, tmp_path):
     call_json(capsys, "bench", "table", tiny, "--out", out, *QUICK, "--per=clip", "--variant=base")
     found = call_json(capsys, "bench", "table", tiny, "--check", out, "--networks=4")
     assert found["n"] == len(found["networks"]) == 4
+    assert -1 <= found["tau_of_retest"] <= 1
     assert -1 <= found["tau_interval"][0] <= found["tau_interval"][1] <= 1
     errors = [abs(each["predicted_s"] / each["measured_s"] - 1) for each in found["networks"]]
     assert found["mape"] == pytest.approx(sum(errors) / 4)
