@@ -1,5 +1,6 @@
 """`movinas bench table`: measured, killed, checked, searched for."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -72,11 +73,24 @@ def test_a_check_tells_how_far_the_sums_carry(capsys, tiny, tmp_path):
     assert -1 <= found["tau_interval"][0] <= found["tau_interval"][1] <= 1
     errors = [abs(each["predicted_s"] / each["measured_s"] - 1) for each in found["networks"]]
     assert found["mape"] == pytest.approx(sum(errors) / 4)
-    used = {each.fingerprint for each in cover(TINY, VARIANTS["base"], rounds=1, seed=0)}
-    assert not used & {each["fingerprint"] for each in found["networks"]}
     code, text, _ = call(capsys, "bench", "table", tiny, "--check", out, "--networks=2")
     assert code == 0
     assert "Kendall tau" in text
+
+
+def test_no_network_that_a_table_was_made_from_is_checked(capsys, tmp_path):
+    space = dataclasses.replace(TINY, blocks=TINY.blocks[:1])  # so small that random draws would meet with them
+    (tmp_path / "small.json").write_text(pretty(space_document(space)))
+    measure = ("bench", "table", tmp_path / "small.json")
+    call_json(capsys, *measure, "--out", tmp_path / "table.json", *QUICK)
+    used = {each.fingerprint for each in cover(space, STREAM, rounds=1, seed=0)}
+    num = space.size // 2 - len(used)
+    found = call_json(capsys, *measure, "--check", tmp_path / "table.json", "--networks", num)
+    checked = {each["fingerprint"] for each in found["networks"]}
+    assert len(checked) == num
+    assert not used & checked
+    code, _, err = call(capsys, *measure, "--check", tmp_path / "table.json", "--networks", num + 1)
+    assert (code, "must have many more networks than the" in err) == (2, True)
 
 
 def test_what_cannot_be_measured_or_checked_is_refused(capsys, tiny, tmp_path):
