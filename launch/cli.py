@@ -45,6 +45,10 @@ VERBS: dict[str, tuple[str, str]] = {
         "launch.bench.ops",
         "time of depthwise convolutions, backend by backend, and the table of the fastest",
     ),
+    "bench table": (
+        "launch.bench.table",
+        "times of every part of a space's networks here, and how well their sums predict whole ones",
+    ),
     "bench model": ("launch.bench.model", "time of frames, clips and training steps, beside a plain PyTorch MoViNet"),
     "bench stream": ("launch.bench.stream", "how far streams are from their clips, and the memory of long ones"),
     "bench supernet": ("launch.bench.supernet", "a supernet step beside the training step of the sampled network"),

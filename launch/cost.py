@@ -1,7 +1,8 @@
-"""`movinas cost`: what specs cost, by arithmetic; `--verify` counts on the built network."""
+"""`movinas cost`: what specs cost, by arithmetic or by measured times; `--verify` counts on the built network."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from launch import console
@@ -9,7 +10,8 @@ from launch.specs import check_classes, find_spec_or_ensemble
 from search_spaces.cost import BYTES, Cost, DataType, cost, streams_per_gb
 from search_spaces.ensemble import EnsembleCost, ensemble_cost
 from search_spaces.ensemble_json import EnsembleFile
-from search_spaces.errors import SpecError, UsageError
+from search_spaces.errors import LatencyTableError, SpecError, UsageError
+from search_spaces.latency_table import LatencyTable, read_table
 from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import fingerprint
 from search_spaces.stream_state import state_entries
@@ -34,6 +36,7 @@ class Options:
         dtype: Type of activations and stream buffers; sums over time are fp32 in any case. Streams per GB counts one
             state per stream: while a step runs, its old and new state are held at once, besides activations.
         entries: List every entry of the streams' state; the JSON document always does.
+        table: Latency table (bench table) to look the networks' time up in.
         verify: Build each network, count MACs with fvcore and parameters, and compare.
         json: Print one JSON document.
     """
@@ -44,6 +47,7 @@ class Options:
     classes: int = 600
     dtype: DataType = "fp32"
     entries: bool = False
+    table: Path | None = None
     verify: bool = False
     json: bool = False
 
@@ -55,7 +59,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Print the costs; with `verify`, fail where the count differs."""
-    documents = [_document(name, options) for name in options.specs]
+    table = None if options.table is None else read_table(options.table)
+    documents = [_document(name, options, table) for name in options.specs]
     if options.json:
         console.show_json(documents)
         return 0
@@ -69,24 +74,26 @@ def run(options: Options) -> int:
     streams = [row for row in rows if row["stream_state_bytes"]]
     if streams:
         _show_streams(streams, options)
+    if table is not None:
+        _show_latencies([row for row in rows if "latency_s" in row], table)
     if options.entries:
         for row in streams:
             _show_entries(row)
     return 0
 
 
-def _document(name: str, options: Options) -> Document:
+def _document(name: str, options: Options, table: LatencyTable | None) -> Document:
     found = find_spec_or_ensemble(name, variant=STREAM if options.stream else options.variant)
     if isinstance(found, EnsembleFile):
-        return {"name": name, "fingerprint": found.fingerprint, **_of_ensemble(name, found, options)}
-    return {"name": name, **_of_network(name, found.arch, found.variant, options)}
+        return {"name": name, "fingerprint": found.fingerprint, **_of_ensemble(name, found, options, table)}
+    return {"name": name, **_of_network(name, found.arch, found.variant, options, table)}
 
 
-def _of_ensemble(name: str, found: EnsembleFile, options: Options) -> Document:
+def _of_ensemble(name: str, found: EnsembleFile, options: Options, table: LatencyTable | None) -> Document:
     members = [
         {
             "offset_frames": member.offset_frames,
-            **_of_network(f"{name}: members[{number}]", member.arch, member.variant, options),
+            **_of_network(f"{name}: members[{number}]", member.arch, member.variant, options, table),
         }
         for number, member in enumerate(found.ensemble.members)
     ]
@@ -94,7 +101,7 @@ def _of_ensemble(name: str, found: EnsembleFile, options: Options) -> Document:
     return {**_figures(costs, options), "members": members}
 
 
-def _of_network(where: str, arch: ArchSpec, variant: Variant, options: Options) -> Document:
+def _of_network(where: str, arch: ArchSpec, variant: Variant, options: Options, table: LatencyTable | None) -> Document:
     costs = _cost(arch, variant, options)
     if options.verify:
         _verify(where, arch, variant, costs, classes=options.classes)
@@ -103,7 +110,16 @@ def _of_network(where: str, arch: ArchSpec, variant: Variant, options: Options) 
         **_figures(costs, options),
         "stream_entries": _entries(arch, variant, options.dtype),
         "verified": options.verify,
+        **({} if table is None else _latency(where, arch, variant, options, table)),
     }
+
+
+def _latency(where: str, arch: ArchSpec, variant: Variant, options: Options, table: LatencyTable) -> Document:
+    try:
+        seconds = table.latency_s(arch, variant, num_classes=options.classes)
+    except LatencyTableError as error:
+        raise error.at(path=options.table, where=where) from error
+    return {"latency_s": seconds, "latency_per": table.per}
 
 
 def _cost(arch: ArchSpec, variant: Variant, options: Options) -> Cost:
@@ -172,6 +188,15 @@ def _show_streams(rows: Sequence[Document], options: Options) -> None:
             )
             for row in rows
         ],
+    )
+
+
+def _show_latencies(rows: Sequence[Document], table: LatencyTable) -> None:
+    device = table.device
+    console.show_table(
+        f"Latency by the table of {table.measurement.date}: {device.processor}, {device.threads} threads",
+        ("name", f"ms per {table.per}"),
+        [(row["name"], f"{1000 * row['latency_s']:.3f}") for row in rows],
     )
 
 

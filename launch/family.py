@@ -1,7 +1,7 @@
 """Families of searches: spaces, targets and seeds, a run folder each, and one front of all; what two verbs share."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from launch import console, family_table, members, search, sweeps
 from launch.clips import ClipConfig, manifest_text
 from launch.compute import Amp, environment_of
 from launch.executors import ExecutorName, check_executor
+from launch.initial import SCRATCH
 from launch.options import to_yaml
-from launch.runs import options_of
+from launch.runs import absolute_init, options_of
 from launch.specs import find_variant
+from launch.targets import kept_targets, rooted
 from nas.executor import Unit
 from nas.loop import SearchConfig
 from results.records import MemberRecord
@@ -21,9 +23,11 @@ from search_spaces.errors import MovinasError, UsageError
 from search_spaces.movinet import find_space
 from search_spaces.space_json import space_document
 from search_spaces.strict_json import pretty
+from search_spaces.target import parse_target
 from supernet.evaluator import WeightConfig
 
 SHORT = {"ray_address": "--ray-address"}
+REPEATED = search.REPEATED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +39,17 @@ class Options:
         targets: Such as [macs=12M/clip,macs=16M/clip], or with the one space it is for: [a0:macs=2.7G/clip].
         seeds: Each target is searched for from each.
         data: Manifest, as of a search.
+        max: Cost never to exceed, such as state=64KiB@fp16; may be given several times.
+        preset: paper: the constants of the paper and TuNAS, scaled to batch and data, where no option says otherwise.
         out: Family folder to make.
         clip_choices: Makes the clip decisions of the spaces, such as frames=25:50,resolution=172:224,rate_fps=5.
+        conv_choices: Makes the form of convolutions longer than one frame a decision of the spaces, as 3d:3d_2plus1d.
         variant: base, paper-stream, released-stream, or a JSON file.
         proxy: Clips of the searches where they differ from the space's, such as frames=16,resolution=112.
+        init: What the shared weights start from, as of a search.
         held_out: Share of the training videos that rewards come from, in (0, 1).
         compare_clips: Held-out clips, at most, of the final comparison of each search.
-        search: Steps, reward, controller, warm-up, selection.
+        search: Strategy, steps, reward, controller, warm-up, selection.
         weights: Training of the shared weights.
         clips: Reading of the videos.
         device: auto, cpu, cuda, ...
@@ -63,8 +71,12 @@ class Options:
     spaces: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     clip_choices: str | None = None
+    conv_choices: str | None = None
+    max: tuple[str, ...] = ()
+    preset: str | None = None
     variant: str = "base"
     proxy: str | None = None
+    init: str = SCRATCH
     held_out: float = 0.3
     compare_clips: int = 512
     search: SearchConfig = field(default_factory=SearchConfig)
@@ -100,9 +112,11 @@ def run(options: Options) -> int:
         except MovinasError as error:
             raise error.at(where=task.name) from error
     check_executor(options)
+    if options.preset is not None:
+        search.show_preset(tasks[0].options)
     if options.plan:
         return _plan(options, tasks)
-    options = replace(options, data=options.data.resolve(), out=options.out.resolve())
+    options, tables = _kept(options)
     spaces = {task.options.space: find_space(task.options.space) for task in tasks}
     folder = create_run(
         options.out,
@@ -113,11 +127,17 @@ def run(options: Options) -> int:
             "variant.json": pretty(asdict(find_variant(options.variant))),
             "manifest.jsonl": manifest_text(manifest),
             **{f"spaces/{_slug(name)}.json": pretty(space_document(space)) for name, space in spaces.items()},
+            **tables,
         },
     )
     with sweeps.held_new(folder):
         execute(folder, options)
         return end(folder, as_json=options.json)
+
+
+def defaults_of(options: Options) -> Mapping[str, object]:
+    """As of a search, whichever member's."""
+    return {} if options.preset is None else search.defaults_of(member_tasks(options, options.out)[0].options)
 
 
 def execute(folder: RunDir, options: Options) -> None:
@@ -190,10 +210,32 @@ def member_tasks(options: Options, out: Path, *, kept: bool = False) -> list[Mem
 
 def _pairs(options: Options) -> Iterator[tuple[str, str]]:
     for text in options.targets:
-        space, _, target = text.rpartition(":")  # a space may have a colon in its name, a target has none
+        space, target = _split(text)
         if not space and not options.spaces:
             raise UsageError(f"a target must name its space, such as a0:{text}, where no spaces are given")
         yield from ((each, target) for each in ((space,) if space else options.spaces))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The space that a target names, or nothing, and the rest; both may have a colon."""
+    head, equals, value = text.partition("=")
+    space, _, metric = head.rpartition(":")
+    return space, metric + equals + value
+
+
+def _kept(options: Options) -> tuple[Options, dict[str, str]]:
+    """Options that hold wherever they are read again, and the latency tables that they look up."""
+    names, written = zip(*map(_split, options.targets), strict=True)
+    texts, tables = kept_targets(*map(parse_target, (*written, *options.max)))
+    targets = [f"{name}:{text}" if name else text for name, text in zip(names, texts, strict=False)]
+    return replace(
+        options,
+        data=options.data.resolve(),
+        out=options.out.resolve(),
+        init=absolute_init(options.init),
+        targets=tuple(targets),
+        max=tuple(texts[len(names) :]),
+    ), tables
 
 
 def _member_options(options: Options, out: Path, space: str, target: str, seed: int, *, kept: bool) -> search.Options:
@@ -210,12 +252,14 @@ def _member_options(options: Options, out: Path, space: str, target: str, seed: 
             "space": str(out / "spaces" / f"{_slug(space)}.json"),
             "variant": str(out / "variant.json"),
             "data": out / "manifest.jsonl",
+            "target": rooted(target, out),
+            "max": tuple(rooted(limit, out) for limit in options.max),
         }
     return search.Options(**{**values, **own})
 
 
 def _name(space: str, target: str, seed: int) -> str:
-    return f"{_slug(space)}_{_slug(target)}_seed{seed}"
+    return f"{_slug(space)}_{_slug(target.removesuffix('.json'))}_seed{seed}"
 
 
 def _slug(text: str) -> str:

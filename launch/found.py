@@ -93,7 +93,8 @@ def with_macs(run: RunDir, summary: SearchSummary) -> SearchSummary:
         return replace(summary, argmax=None)
     space, variant = read_space(run.space_path), variant_of(run)
     num_classes = load_manifest(run.manifest_path).num_classes
-    target, limits = parse_target(history.start.target), tuple(map(parse_target, history.start.limits))
+    target = parse_target(history.start.target, folder=run.path)
+    limits = [parse_target(limit, folder=run.path) for limit in history.start.limits]
     genotypes = {candidate.fingerprint: candidate.genotype for candidate in history.candidates}
 
     def counted(architecture: Architecture) -> Architecture:

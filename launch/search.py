@@ -19,6 +19,7 @@ from launch.runs import absolute_init, held_new, variant_of
 from launch.search_clips import SearchClips, clip_geometry
 from launch.search_plan import search_plan
 from launch.specs import find_variant, with_clip_choices, with_conv_choices
+from launch.targets import kept_targets
 from nas.loop import SearchConfig, run_search
 from nas.problem import Problem
 from nas.select import random_baseline
@@ -50,7 +51,7 @@ class Options:
     Attributes:
         space: a0 to a5, phi:<number>, nano, or a JSON file.
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
-        target: Cost to land on, such as macs=12M/clip.
+        target: Cost to land on, such as macs=12M/clip, or latency=10ms/frame@table.json (bench table).
         max: Cost never to exceed, such as state=64KiB@fp16; may be given several times.
         preset: paper: the constants of the paper and TuNAS, scaled to batch and data, where no option says otherwise.
         out: Run folder to make.
@@ -104,8 +105,7 @@ class Options:
 def run(options: Options) -> int:
     """Search and say what was found."""
     if options.preset is not None:
-        for line in preset_of(options).arithmetic:
-            console.log(f"preset {options.preset}: {line}")
+        show_preset(options)
     if options.plan:
         return show_plan(plan(options, *check(options)), as_json=options.json)
     folder, result = search(options)
@@ -116,7 +116,14 @@ def run(options: Options) -> int:
 def search(options: Options) -> tuple[RunDir, ResultRecord]:
     """Check everything, make the run folder, and search."""
     problem, manifest = check(options)
-    kept = replace(resolved(options), data=options.data.resolve(), init=absolute_init(options.init))
+    (target, *limits), tables = kept_targets(problem.target, *problem.limits)
+    kept = replace(
+        resolved(options),
+        data=options.data.resolve(),
+        init=absolute_init(options.init),
+        target=target,
+        max=tuple(limits),
+    )
     folder = create_run(
         options.out,
         kind="search",
@@ -126,6 +133,7 @@ def search(options: Options) -> tuple[RunDir, ResultRecord]:
             "space.json": pretty(space_document(problem.space)),
             "variant.json": pretty(asdict(problem.variant)),
             "manifest.jsonl": manifest_text(manifest),
+            **tables,
         },
     )
     with held_new(folder):
@@ -170,8 +178,8 @@ def problem_of(run: RunDir, options: Options) -> Problem:
     return Problem(
         space=read_space(run.space_path),
         variant=variant_of(run),
-        target=parse_target(options.target),
-        limits=tuple(map(parse_target, options.max)),
+        target=parse_target(options.target, folder=run.path),
+        limits=tuple(parse_target(limit, folder=run.path) for limit in options.max),
         num_classes=load_manifest(run.manifest_path).num_classes,
         seed=options.seed,
     )
@@ -194,6 +202,12 @@ def preset_of(options: Options) -> Preset:
         steps=options.search.steps,
         bf16=options.amp == "bf16",
     )
+
+
+def show_preset(options: Options) -> None:
+    """Print how the preset's values came about."""
+    for line in preset_of(options).arithmetic:
+        console.log(f"preset {options.preset}: {line}")
 
 
 def defaults_of(options: Options) -> Mapping[str, object]:

@@ -11,11 +11,12 @@ from launch import console
 from launch.specs import check_classes, find_variant, with_clip_choices, with_conv_choices
 from nas.problem import Problem
 from search_spaces.cost import cost
-from search_spaces.cost_table import Metric, cost_table
+from search_spaces.cost_table import cost_table
 from search_spaces.errors import UsageError
 from search_spaces.mean_cost import uniform_chances
 from search_spaces.membership import differences, nearest_genotype
 from search_spaces.movinet import PHIS, SPACES, find_space, phi_of, space_at
+from search_spaces.prices import Metric
 from search_spaces.published import published
 from search_spaces.scaling import PUBLISHED_COEFFICIENTS
 from search_spaces.space import SearchSpace, size_log10
@@ -38,7 +39,7 @@ class Options:
 
     Attributes:
         name: a0 to a5, phi:<number>, nano, or a JSON file.
-        target: A cost, such as macs=10M/clip, to look up in the space.
+        target: A cost, such as macs=10M/clip or latency=10ms/frame@table.json, to look up in the space.
         clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5.
         conv_choices: Makes the form of convolutions a decision of the space, as 3d:3d_2plus1d.
         variant: base, paper-stream, released-stream, or a JSON file.

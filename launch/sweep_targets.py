@@ -1,5 +1,5 @@
 """`movinas sweep targets`: a family of searches over spaces, targets and seeds, on one Pareto front."""
 
-from launch.family import SHORT, Options, run
+from launch.family import REPEATED, SHORT, Options, defaults_of, run
 
-__all__ = ["SHORT", "Options", "run"]
+__all__ = ["REPEATED", "SHORT", "Options", "defaults_of", "run"]

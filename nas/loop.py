@@ -108,7 +108,7 @@ def run_search(
     checkpoint: Checkpoint | None,
     stopwatch: Stopwatch,
 ) -> Iterator[Record]:
-    """Search, or go on with a search, and yield every record after it is safe in the journal.
+    """Search, or go on with a search, and yield every record after it is in the journal.
 
     Args:
         problem: Space, variant, budget and seed.
@@ -151,9 +151,10 @@ def run_search(
                 records = _step_records(problem, config, belief, trials, train_loss=train_loss, step=step)
             with stopwatch.phase("journal"):
                 for record in records:
-                    journal.append(record)
+                    journal.append(record, sync=False)
             if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
                 with stopwatch.phase("checkpoint"):
+                    journal.sync()
                     blobs = {**evaluator.state(), **strategy.state()}
                     save_checkpoint(run.checkpoints_path, step + 1, blobs, num_records=journal.num_records)
             telemetry.append("phase_times", step=step, seconds=stopwatch.take())

@@ -18,7 +18,8 @@ from nas.problem import Problem
 from nas.strategy import Belief, Finalists
 from results.pareto import non_dominated
 from results.records import TrialRecord
-from search_spaces.cost_table import Metric, cost_table
+from search_spaces.cost_table import cost_table
+from search_spaces.prices import Metric
 from search_spaces.randomness import derive_seed, generator
 from search_spaces.space import Indices
 from search_spaces.strict_json import canonical, loads

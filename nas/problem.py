@@ -113,7 +113,7 @@ class Problem:
     def description(self) -> str:
         """The space's costs in the target's unit, for messages."""
         low, median, high, _ = self.statistics()
-        names = {"state": "bytes of state", "activations": "bytes of activations"}
+        names = {"state": "bytes of state", "activations": "bytes of activations", "latency": "seconds"}
         metric = names.get(self.target.metric, self.target.metric)
         return (
             f"space {self.space.name}, whose {metric} have min {low:.6g}, median {median:.6g}, "

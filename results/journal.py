@@ -94,7 +94,7 @@ class Journal:
         self.path = path
         self.num_records = num_records
         self._descriptor: int | None = descriptor
-        self._num_bytes = num_bytes
+        self._num_bytes = self._num_synced_bytes = num_bytes
 
     @classmethod
     def open(cls, path: Path, *, keep: int | None = None) -> Self:
@@ -116,8 +116,12 @@ class Journal:
             raise
         return cls(path, descriptor, num_records=num_records, num_bytes=num_bytes)
 
-    def append(self, record: Record) -> None:
-        """Write one record and wait until it is on the disk.
+    def append(self, record: Record, *, sync: bool = True) -> None:
+        """Write one record, which outlives this process.
+
+        Args:
+            record: Last one from now on.
+            sync: Wait until it is on the disk and outlives the machine's fall as well; without, `sync` waits.
 
         Raises:
             JournalError: The record cannot be written as JSON (the journal goes on), or the disk failed (it is closed).
@@ -132,12 +136,29 @@ class Journal:
             with _errors_of(self.path):
                 if (written := os.write(self._descriptor, line)) != len(line):
                     raise OSError(f"only {written} of {len(line)} bytes were taken")
-                os.fsync(self._descriptor)
         except JournalError:
-            self._undo()
+            self._cut(self._num_bytes)
             raise
         self.num_records += 1
         self._num_bytes += len(line)
+        if sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Wait until every record is on the disk: a checkpoint must not know of records that may still be lost.
+
+        Raises:
+            JournalError: The disk failed, and the journal is closed.
+        """
+        if self._descriptor is None:
+            raise JournalError("a journal must be open to wait for it, but it is closed", path=self.path)
+        try:
+            with _errors_of(self.path):
+                os.fsync(self._descriptor)
+        except JournalError:
+            self._cut(self._num_synced_bytes)
+            raise
+        self._num_synced_bytes = self._num_bytes
 
     def close(self) -> None:
         """Close the file; a second time does nothing."""
@@ -153,11 +174,11 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _undo(self) -> None:
-        # After a failed fsync nobody knows what is on the disk: cut what may be half a line and let `open` look again.
+    def _cut(self, num_bytes: int) -> None:
+        # After a failed write or fsync nobody knows what is on the disk: cut it off and let `open` look again.
         assert self._descriptor is not None
         with contextlib.suppress(OSError):
-            os.ftruncate(self._descriptor, self._num_bytes)
+            os.ftruncate(self._descriptor, num_bytes)
         self.close()
 
 

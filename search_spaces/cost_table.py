@@ -1,4 +1,4 @@
-"""Costs of whole populations: the integers of `cost.py`, looked up instead of computed.
+"""Costs of whole populations: the integers of `prices.py`, looked up instead of computed.
 
 A network's cost is a sum over its layers, or for the peak of its activations their maximum, and a layer's cost depends
 on few decisions: its own, its block's width, and for a block's first layer the width of the block before. One small
@@ -9,22 +9,19 @@ that the metric depends on has tables of its own; the frame rate changes no cost
 import functools
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.cost import BYTES, DataType, PartCost, head_cost, layer_cost, stem_cost
+from search_spaces.cost import DataType
 from search_spaces.forms import Form
+from search_spaces.latency_table import LatencyTable
+from search_spaces.prices import Arithmetic, Metric, Prices
 from search_spaces.rounding import round_width
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import FIRST_BLOCK, STEM_STRIDE, ClipGeometry, LayerSpec, parse_kernel, same_size
-from search_spaces.stream_state import state_bytes
 from search_spaces.variant import Variant
 
-Metric = Literal[
-    "macs", "paper_half_macs", "params", "stream_buffer_bytes", "stream_state_bytes", "peak_activation_bytes"
-]
 Integers = NDArray[np.int64]
 CHUNK = 4096
 
@@ -55,24 +52,12 @@ class FormTable:
         head: Cost of the head, (width of the last block, width); `head_column` that of its decision.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        variant: Variant,
-        *,
-        metric: Metric,
-        num_classes: int,
-        clip: ClipGeometry,
-        dtype: DataType,
-    ) -> None:
-        self._space, self._variant, self._clip = space, variant, clip
-        self._metric: Metric = metric
-        self._joined: np.ufunc = np.maximum if metric == "peak_activation_bytes" else np.add
-        self._dtype: DataType = dtype
+    def __init__(self, space: SearchSpace, prices: Prices, *, resolution: int, joined: np.ufunc = np.add) -> None:
+        self._space, self._prices, self._resolution, self._joined = space, prices, resolution, joined
         self._num_layer_codes = len(space.kernels) * len(space.expansions) * len(space.se)
-        self.stem = self._value(stem_cost(space.stem_width, clip=clip))
+        self.stem = prices.stem(space.stem_width)
         self.blocks, size = self._build_blocks()
-        self.head = self._build_head(size, num_classes)
+        self.head = self._build_head(size)
         self.head_column = [decision.name for decision in space.decisions].index("head.width")
 
     def costs(self, indices_ND: Indices) -> Integers:
@@ -130,7 +115,7 @@ class FormTable:
 
     def _build_blocks(self) -> tuple[tuple[BlockTables, ...], int]:
         columns = {decision.name: column for column, decision in enumerate(self._space.decisions)}
-        size = same_size(self._clip.resolution, STEM_STRIDE)
+        size = same_size(self._resolution, STEM_STRIDE)
         previous: tuple[int, ...] = (self._space.stem_width,)
         blocks = []
         for number, block in enumerate(self._space.blocks):
@@ -169,30 +154,16 @@ class FormTable:
                 stride=stride,
                 se=se,
             )
-            part = layer_cost(
-                layer, self._variant, in_width=in_width, in_size=in_size, num_frames=self._clip.num_frames
-            )
-            values.append(self._value(part))
+            values.append(self._prices.layer(layer, in_width=in_width, in_size=in_size))
         return values
 
-    def _build_head(self, size: int, num_classes: int) -> Integers:
-        sources = self._widths(self._space.blocks[-1].base_width)
+    def _build_head(self, size: int) -> Integers:
+        space, prices = self._space, self._prices
+        sources = self._widths(space.blocks[-1].base_width)
+        widths = self._widths(space.head_width)
         return np.array(
             [
-                [
-                    self._value(
-                        head_cost(
-                            self._variant,
-                            in_width=source,
-                            head_width=width,
-                            dense_width=self._space.dense_width,
-                            in_size=size,
-                            num_frames=self._clip.num_frames,
-                            num_classes=num_classes,
-                        )
-                    )
-                    for width in self._widths(self._space.head_width)
-                ]
+                [prices.head(width, in_width=source, in_size=size, dense_width=space.dense_width) for width in widths]
                 for source in sources
             ],
             dtype=np.int64,
@@ -200,18 +171,6 @@ class FormTable:
 
     def _widths(self, base_width: int) -> tuple[int, ...]:
         return tuple(round_width(base_width * multiplier) for multiplier in self._space.width_multipliers)
-
-    def _value(self, part: PartCost) -> int:
-        if self._metric == "macs":
-            return part.macs
-        if self._metric == "paper_half_macs":
-            return 2 * part.macs + part.extra_half_macs
-        if self._metric == "params":
-            return part.params
-        if self._metric == "peak_activation_bytes":
-            return BYTES[self._dtype] * part.peak_activations
-        buffer_bytes, whole_bytes = state_bytes(part.state, bytes_per_element=BYTES[self._dtype])
-        return buffer_bytes if self._metric == "stream_buffer_bytes" else whole_bytes
 
 
 class CostTable:
@@ -226,12 +185,15 @@ class CostTable:
         clip: Clip geometry of all genotypes alike; None takes the space's, or of each genotype the one it decides on.
         num_frames: Of a call, where the network does not see its clip at once; None takes the clip's.
         dtype: Type of stream buffers and activations.
+        latency: Measured times, in whose nanoseconds costs then are; `metric`, `clip`, `num_frames` and `dtype` count
+            for nothing.
 
     Attributes:
         forms: Every clip and variant that is costed; `tables` the tables for each.
 
     Raises:
         SpecError: The space's networks cannot be built in this variant.
+        LatencyTableError: The times are of another space, variant, number of classes or clip.
     """
 
     def __init__(
@@ -244,17 +206,26 @@ class CostTable:
         clip: ClipGeometry | None = None,
         num_frames: int | None = None,
         dtype: DataType = "fp32",
+        latency: LatencyTable | None = None,
     ) -> None:
         space.check_fits(variant)
         self._space = space
         self.forms = tuple(Form(clip or form.clip, form.variant) for form in space.forms(variant))
+        if latency is not None:
+            for form in self.forms:
+                latency.check_of(space.hash, form.variant, num_classes=num_classes)
+                latency.check_clip(form.clip)
+            self.tables = (FormTable(space, latency, resolution=latency.clip.resolution),) * len(self.forms)
+            return
+        joined = np.maximum if metric == "peak_activation_bytes" else np.add
         tables: dict[tuple[object, ...], FormTable] = {}
         found = []
         for each, built in self.forms:
             called = each if num_frames is None else replace(each, num_frames=num_frames)
             case = _case(metric, Form(called, built))
             if case not in tables:
-                tables[case] = FormTable(space, built, metric=metric, num_classes=num_classes, clip=called, dtype=dtype)
+                prices = Arithmetic(variant=built, metric=metric, num_classes=num_classes, clip=called, dtype=dtype)
+                tables[case] = FormTable(space, prices, resolution=each.resolution, joined=joined)
             found.append(tables[case])
         self.tables = tuple(found)
 
@@ -297,8 +268,16 @@ def cost_table(
     clip: ClipGeometry | None = None,
     num_frames: int | None = None,
     dtype: DataType = "fp32",
+    latency: LatencyTable | None = None,
 ) -> CostTable:
     """The table of these arguments, built once."""
     return CostTable(
-        space, variant, metric=metric, num_classes=num_classes, clip=clip, num_frames=num_frames, dtype=dtype
+        space,
+        variant,
+        metric=metric,
+        num_classes=num_classes,
+        clip=clip,
+        num_frames=num_frames,
+        dtype=dtype,
+        latency=latency,
     )

@@ -81,6 +81,10 @@ class TargetError(MovinasError, ValueError):
     """A cost target is not written as a target must be."""
 
 
+class LatencyTableError(MovinasError, ValueError):
+    """A table of measured times is missing or malformed, or of other networks than it is asked about."""
+
+
 class InfeasibleTargetError(MovinasError, ValueError):
     """A well-written target that no architecture of the space meets."""
 

@@ -2,26 +2,30 @@
 
 Metric, number and unit are all part of a target, for the same number under another convention is off by two. Whatever
 is looked up in tables that are summed, or of which the greatest counts, can be a target: it takes a name in `_METRICS`,
-its unit in `_per`, and its table in `Target._table`. A measured latency, `latency=10ms/frame@table.json`, goes there.
+its unit in `_per`, and its table in `Target._table`. A latency, `latency=10ms/frame@table.json`, is looked up in the
+table of measured times that it names.
 """
 
 import operator
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.cost import BYTES, DataType, cost
-from search_spaces.cost_table import CostTable, Metric, cost_table
+from search_spaces.cost_table import CostTable, cost_table
 from search_spaces.errors import TargetError
+from search_spaces.latency_table import LatencyTable, read_table
 from search_spaces.mean_cost import Floats, mean_cost
+from search_spaces.prices import Metric
 from search_spaces.space import Indices, SearchSpace
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.variant import Variant
 
-TargetMetric = Literal["macs", "paper_gflops", "params", "state", "activations"]
+TargetMetric = Literal["macs", "paper_gflops", "params", "state", "activations", "latency"]
 Per = Literal["clip", "frame", "second"]
 
 SUFFIXES = {
@@ -51,9 +55,13 @@ _FORM = re.compile(
     r"(?:@(?P<dtype>\w+))?",
     re.ASCII,
 )
+_LATENCY = re.compile(
+    r"latency=(?P<number>\d{1,12}(?:\.\d{1,12})?)(?P<suffix>[mun]?s)/(?P<per>frame|clip)@(?P<table>.+)", re.ASCII
+)
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 EXAMPLES = (
-    "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip, params=3M, state=2MiB@fp16 or "
-    "activations=8MiB/clip@fp16"
+    "macs=2.7G/clip, macs=50M/frame, macs=300M/s, paper_gflops=2.71/clip, params=3M, state=2MiB@fp16, "
+    "activations=8MiB/clip@fp16 or latency=10ms/frame@table.json"
 )
 
 
@@ -64,10 +72,11 @@ class Target:
     Attributes:
         text: As it was written.
         value: In the metric's unit: MACs, 1e9 of the paper's FLOPs, parameters, bytes of a stream's whole state, or of
-            the activations alive at once.
-        per: What the value is for: the clip, or its share of a frame or second; of activations the clip in one call,
-            or a stream's step of a single frame. Parameters and state have none.
+            the activations alive at once, or seconds.
+        per: What the value is for: the clip, or its share of a frame or second; of activations and latency the clip in
+            one call, or a stream's step of a single frame. Parameters and state have none.
         dtype: Type of stream buffers and activations; None for what is not in bytes.
+        table: Measured times that a latency is the sum of.
     """
 
     text: str
@@ -75,22 +84,25 @@ class Target:
     value: float
     per: Per | None
     dtype: DataType | None = None
+    table: LatencyTable | None = None
 
     @property
     def of_streams(self) -> bool:
         """Whether only networks that stream have this cost."""
-        return self.metric == "state" or (self.metric == "activations" and self.per == "frame")
+        return self.metric == "state" or (self.metric in ("activations", "latency") and self.per == "frame")
 
     def scale(self, clip: ClipGeometry) -> float:
         """What a cost per clip is multiplied by to be in this target's unit."""
-        if self.metric == "activations":
+        if self.metric in ("activations", "latency"):
             return 1.0
         if self.per == "frame":
             return 1 / clip.num_frames
         return clip.rate_fps / clip.num_frames if self.per == "second" else 1.0
 
     def cost(self, spec: ArchSpec, variant: Variant, *, num_classes: int, clip: ClipGeometry | None = None) -> float:
-        """A network's cost in this target's unit."""
+        """A network's cost in this target's unit; a latency is that of the clip that the table is of."""
+        if self.table is not None:
+            return self.table.latency_s(spec, variant, num_classes=num_classes)
         clip = clip or spec.clip
         called = clip if self._num_frames is None else replace(clip, num_frames=self._num_frames)
         found = cost(spec, variant, num_classes=num_classes, clip=called, dtype=self._dtype)
@@ -149,29 +161,40 @@ class Target:
         return cost_table(
             space,
             variant,
-            metric=_METRICS[self.metric],
+            metric=_METRICS.get(self.metric, "macs"),
             num_classes=num_classes,
             clip=clip,
             num_frames=self._num_frames,
             dtype=self._dtype,
+            latency=self.table,
         )
 
     def _unit(self, clip: ClipGeometry) -> float:
+        if self.table is not None:
+            return 1e-9
         return self.scale(clip) * (0.5e-9 if self.metric == "paper_gflops" else 1.0)
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str, *, folder: Path | None = None) -> Target:
     """Parse a target.
+
+    Args:
+        text: The target.
+        folder: What the path of a latency table is relative to; None for the working directory.
 
     Raises:
         TargetError: No metric, number or unit, an unknown one, or a value that is not positive.
+        LatencyTableError: As `read_table`.
     """
+    if text.startswith("latency="):
+        return _latency_target(text, folder or Path())
     match = _FORM.fullmatch(text)
     if match is None:
         raise TargetError(f"a target must be written as metric=number/unit, such as {EXAMPLES}, but got {text!r}")
     metric = next((known for known in _METRICS if known == match["metric"]), None)
     if metric is None:
-        raise TargetError(f"a target's metric must be one of {', '.join(_METRICS)}, but got {match['metric']!r}")
+        known = ", ".join((*_METRICS, "latency"))
+        raise TargetError(f"a target's metric must be one of {known}, but got {match['metric']!r}")
     suffix = match["suffix"].removesuffix("B") if metric in _OF_A_TYPE else match["suffix"]
     if suffix not in SUFFIXES:
         raise TargetError(f"a target's suffix must be one of {', '.join(SUFFIXES)}, but got {match['suffix']!r}")
@@ -185,6 +208,20 @@ def parse_target(text: str) -> Target:
         per=_per(metric, match["per"], text),
         dtype=_dtype_of(metric, match["dtype"], text),
     )
+
+
+def _latency_target(text: str, folder: Path) -> Target:
+    match = _LATENCY.fullmatch(text)
+    value = 0.0 if match is None else float(match["number"]) * _SECONDS[match["suffix"]]
+    if match is None or not value > 0:
+        raise TargetError(
+            "a target of latency must be a time above 0 in s, ms, us or ns, /frame or /clip, and the table that it is "
+            f"looked up in, such as latency=10ms/frame@table.json, but got {text!r}"
+        )
+    table = read_table(folder / match["table"])
+    if table.per != match["per"]:
+        raise TargetError(f"a target of latency must be per {table.per}, as its table, but got {text!r}")
+    return Target(text=text, metric="latency", value=value, per=_PER[match["per"]], table=table)
 
 
 def _per(metric: TargetMetric, unit: str | None, text: str) -> Per | None:

@@ -108,6 +108,29 @@ class FrozenNet(nn.Module):
         state[FRAME_COUNT] += _num_frames(clips_BCTHW)
         return logits
 
+    @torch.no_grad()
+    def part_seconds(self, clips_BCTHW: Tensor, state: State | None = None) -> Tensor:
+        """Wall time of each part of one call: stem, every layer in order, head; (layers + 2,), fp64, seconds.
+
+        Args:
+            clips_BCTHW: As of `forward`; with a state, as of `step`.
+            state: Stepped in place, as by `step_`; None times `forward`.
+
+        Raises:
+            UsageError: The network does not run as one call of our own kernels; as `forward` and `step`.
+        """
+        if self._network is None:
+            raise UsageError("parts must be timed on a network that runs as one call: on the CPU, in fp32, built here")
+        seconds_P = torch.zeros(int(self._network.num_layers) + 2, dtype=torch.float64)
+        if state is None:
+            check_clips(clips_BCTHW, dimensions=(5,))
+            self._run(clips_BCTHW, {}, State(), per_frame=False, seconds_P=seconds_P)
+        else:
+            self._checked(clips_BCTHW, state)
+            self._run(clips_BCTHW, state, state, per_frame=False, seconds_P=seconds_P)
+            state[FRAME_COUNT] += _num_frames(clips_BCTHW)
+        return seconds_P
+
     def _checked(self, clips_BCTHW: Tensor, state: Mapping[str, Tensor]) -> StateForm:
         check_clips(clips_BCTHW, dimensions=(4, 5))
         form = self._form_for(*clips_BCTHW.shape[-2:])
@@ -120,7 +143,13 @@ class FrozenNet(nn.Module):
         return self._form
 
     def _run(
-        self, clips_BCTHW: Tensor, past: Mapping[str, Tensor], future: Mapping[str, Tensor], *, per_frame: bool
+        self,
+        clips_BCTHW: Tensor,
+        past: Mapping[str, Tensor],
+        future: Mapping[str, Tensor],
+        *,
+        per_frame: bool,
+        seconds_P: Tensor | None = None,
     ) -> Tensor:
         assert self._network is not None
         if clips_BCTHW.device != self._like.device:
@@ -155,6 +184,7 @@ class FrozenNet(nn.Module):
                 past=past_of,
                 future=future_of,
                 logits=logits.data_ptr(),
+                part_seconds=None if seconds_P is None else seconds_P.data_ptr(),
             ),
         )
         return logits

@@ -41,7 +41,8 @@ class Options:
         target: Cost to land on; without one, the median of the space.
         variant: base, paper-stream, released-stream, or a JSON file.
         proxy: Clips of the search where they differ from the space's, such as frames=16,resolution=112.
-        steps: Steps counted, after ten that are not.
+        steps: Steps counted, after ten that are not; the last of them, and every `search.checkpoint_every`-th of all,
+            saves a checkpoint.
         search: Architectures per step and the like; steps, warm-up and selection are set here.
         weights: Training of the shared weights.
         clips: Reading of the videos.
@@ -58,7 +59,7 @@ class Options:
     target: str | None = None
     variant: str = "base"
     proxy: str | None = None
-    steps: int = 30
+    steps: int = 65
     search: SearchConfig = field(default_factory=SearchConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)
     clips: ClipConfig = field(default_factory=ClipConfig)

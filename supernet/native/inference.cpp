@@ -52,6 +52,7 @@ struct MovinasCall {
     float* const* future;
     float* logits;
     double* seconds;             // what each phase took is added, if somebody asks
+    double* part_seconds;        // what the stem, each layer and the head took, likewise
 };
 
 }  // extern "C"
@@ -238,13 +239,14 @@ void average_pool(int64_t height, int64_t width, int64_t channels, const float* 
 
 enum Phase { STEM, EXPAND, DEPTHWISE, GATES, PROJECT, HEAD };
 
-// Adds the time of its life to a phase.
+// Adds the time of its life to a phase, or to a part of the network.
 class Timed {
     double* seconds;
     std::chrono::steady_clock::time_point start;
 
    public:
-    Timed(const MovinasCall& call, Phase phase) : seconds(call.seconds ? call.seconds + phase : nullptr) {
+    Timed(const MovinasCall& call, Phase phase) : Timed(call.seconds, phase) {}
+    Timed(double* all, int64_t number) : seconds(all ? all + number : nullptr) {
         if (seconds) start = std::chrono::steady_clock::now();
     }
     ~Timed() {
@@ -515,9 +517,14 @@ struct Network {
 
     void run() const {
         int64_t height = same_size(call.height, STEM_STRIDE), width = same_size(call.width, STEM_STRIDE);
-        Floats x = memory.take(work.frames * height * width * net.stem.outputs);
-        stem(x.get());
+        Floats x;
+        {
+            Timed timed(call.part_seconds, 0);
+            x = memory.take(work.frames * height * width * net.stem.outputs);
+            stem(x.get());
+        }
         for (int64_t number = 0; number < net.num_layers; number++) {
+            Timed timed(call.part_seconds, 1 + number);
             const MovinasLayer& l = net.layers[number];
             const int64_t out_height = same_size(height, l.first.stride), out_width = same_size(width, l.first.stride);
             Floats y = memory.take(work.frames * out_height * out_width * l.project.outputs);
@@ -526,6 +533,7 @@ struct Network {
             x = std::move(y);
             height = out_height, width = out_width;
         }
+        Timed timed(call.part_seconds, 1 + net.num_layers);
         head(height * width, x.get(), call.past[2 * net.num_layers], call.future[2 * net.num_layers]);
     }
 };

@@ -137,6 +137,7 @@ class Call(ctypes.Structure):
         ("future", ctypes.POINTER(c_void_p)),
         ("logits", c_void_p),
         ("seconds", c_void_p),
+        ("part_seconds", c_void_p),
     )
 
 

@@ -5,13 +5,21 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from made_tables import made_table
 from program import SEARCH, call, call_json
 
 from launch import family, search, sweep_seeds
 from launch.cli import main
 from launch.family import Options, member_tasks
+from launch.runs import options_of
+from results.history import read_history
+from results.run_dir import open_run
 from search_spaces.errors import UsageError
+from search_spaces.latency_table import write_table
+from search_spaces.movinet import find_space
 from search_spaces.spec_json import read_spec
+from search_spaces.target import parse_target
+from video.manifest import load_manifest
 
 SHORT = [option for option in SEARCH if not option.startswith("--search.steps")] + ["--search.steps=2"]
 TARGETS = "--targets=[macs=12M/clip,nano:macs=20M/clip]"
@@ -143,3 +151,36 @@ def test_seeds_are_a_family_and_their_spread_is_told(capsys, motion_manifest, tm
     qualities = [member["quality"] for member in document["members"]]
     assert spread["num_seeds"] == 2
     assert spread["quality_std"] == pytest.approx(abs(qualities[0] - qualities[1]) / 2**0.5)
+
+
+def test_members_keep_their_limits_and_the_tables_of_their_targets(capsys, motion_manifest, tmp_path, monkeypatch):
+    names = load_manifest(motion_manifest).class_names
+    table = made_table(find_space("nano"), lambda number: 1000 + number, num_classes=len(names))
+    write_table(table, tmp_path / "table.json")
+    monkeypatch.chdir(tmp_path)
+    limits = ("latency=1ms/frame@table.json", "state=1MiB@fp32")
+    given = [f"--data={motion_manifest}", "--space=nano", "--seeds=1", "--variant=paper-stream"]
+    given += [f"--max={limit}" for limit in limits]
+    assert main(["sweep", "seeds", *given, "--target=latency=18us/frame@table.json", "--out=family", *SHORT]) == 0
+    (tmp_path / "table.json").unlink()
+    monkeypatch.chdir("/")
+    family_path = tmp_path / "family"
+    (member,) = (family_path / "members").iterdir()
+    start = read_history(member / "journal.jsonl").start
+    assert start.target.startswith("latency=18us/frame@tables/")
+    assert start.limits[1] == limits[1]
+    spec = read_spec(next((member / "specs").glob("*.json")))
+    result = read_history(member / "journal.jsonl").result
+    seconds = table.latency_s(spec.arch, spec.variant, num_classes=len(names))
+    assert result.found_ratio == pytest.approx(seconds / 18e-6)
+    assert result.found_limit_ratios[0] == pytest.approx(seconds / 1e-3)
+    assert main(["resume", str(family_path)]) == 0
+    capsys.readouterr()
+    assert call_json(capsys, "inspect", member)["argmax"]["ratio"] == pytest.approx(result.argmax_ratio)
+    again = member_tasks(options_of(open_run(family_path, kind="family"), Options), family_path, kept=True)[0].options
+    assert parse_target(again.target).table == parse_target(again.max[0]).table == table
+
+
+def test_a_preset_sets_what_nobody_gave_for_every_member(motion_manifest):
+    given = options(data=motion_manifest, preset="paper")
+    assert dict(family.defaults_of(given)) == dict(search.defaults_of(member_tasks(given, given.out)[0].options)) != {}

@@ -284,3 +284,20 @@ def test_reads_thirty_thousand_steps_in_seconds(path):
     before_s = time.process_time()
     assert sum(1 for _ in iter_journal(path)) == 30_000
     assert time.process_time() - before_s < 10
+
+
+def test_records_that_nobody_waited_for_are_read_at_once_and_cut_off_where_the_disk_fails(path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with Journal.open(path) as journal:
+        journal.append(ALL[0])
+        synced = path.read_bytes()
+        monkeypatch.setattr(os, "fsync", fail)
+        journal.append(ALL[1], sync=False)
+        assert read_journal(path) == ALL[:2]
+        with pytest.raises(JournalError, match="Input/output error"):
+            journal.sync()
+        assert path.read_bytes() == synced
+        with pytest.raises(JournalError, match="open"):
+            journal.sync()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from made_spaces import TINY, TINY_CLIPS, every_row
 
 from search_spaces.cost import BYTES, cost
-from search_spaces.errors import TargetError
+from search_spaces.errors import LatencyTableError, TargetError
 from search_spaces.movinet import A2
 from search_spaces.published import published
 from search_spaces.spec import ClipGeometry
@@ -114,7 +114,10 @@ def test_what_is_no_target_is_refused(text, message):
 
 
 def test_the_examples_of_the_message_are_targets():
-    for text in EXAMPLES.replace(" or ", ", ").split(", "):
+    *examples, latency = EXAMPLES.replace(" or ", ", ").split(", ")
+    with pytest.raises(LatencyTableError, match=r"^table\.json: must be a readable file"):
+        parse_target(latency)
+    for text in examples:
         assert parse_target(text).text == text
 
 

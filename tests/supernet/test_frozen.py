@@ -116,6 +116,23 @@ def test_published_networks_are_themselves_when_frozen(preset):
         assert_close(in_pieces(frozen, clips_BCTHW, [1] * 6, in_place=True)[:, -1], frozen(clips_BCTHW))
 
 
+@torch.no_grad()
+def test_timing_the_parts_of_a_network_runs_it():
+    net = made(VARIANTS["paper-stream"])
+    frozen, frames_TBCHW = FrozenNet(net), noise(1, num_frames=3, height=13, width=10).unbind(2)
+    state, timed = (frozen.init_state(1, 13, 10) for _ in range(2))
+    for frame_BCHW in frames_TBCHW:
+        frozen.step_(frame_BCHW, state)
+        seconds_P = frozen.part_seconds(frame_BCHW, timed)
+        assert seconds_P.shape == (2 + sum(len(block.layers) for block in net.spec.blocks),)
+        assert (seconds_P > 0).all()
+    assert state.keys() == timed.keys()
+    assert all(torch.equal(state[name], timed[name]) for name in state)
+    assert (frozen.part_seconds(frames_TBCHW[0][:, :, None]) > 0).all()
+    with pytest.raises(UsageError, match="must be of shape"):
+        frozen.part_seconds(frames_TBCHW[0])
+
+
 def test_states_of_both_are_the_same(way):
     net = made(VARIANTS["released-stream"])
     frozen = FrozenNet(net)
