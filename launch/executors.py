@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from nas.executor import Executor, Failure, Outcome, Unit, attempt
 from search_spaces.errors import UsageError
@@ -21,43 +21,27 @@ TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 
-class ExecutorOptions(Protocol):
-    """The options that every verb with an executor has."""
+@dataclass(frozen=True, kw_only=True)
+class ExecutorOptions:
+    """Where the members of a sweep are computed.
 
-    @property
-    def executor(self) -> ExecutorName:
-        """Who computes."""
-        ...
+    Attributes:
+        threads: Of torch in each member; also its CPUs on Ray, with one for every worker.
+        workers: Processes of each member that read clips.
+        executor: inline, ray, or tune.
+        parallel: Members at once, on Ray.
+        gpus: Of each member, on Ray; a share below 1 or a whole number.
+        ray_address: host:port of a running cluster, or auto; None starts one on this machine.
+        max_failures: How often a member is tried again that lost its worker or broke.
+    """
 
-    @property
-    def parallel(self) -> int:
-        """Units at once."""
-        ...
-
-    @property
-    def threads(self) -> int:
-        """Of torch in each unit; also its CPUs on Ray, with those of `workers`."""
-        ...
-
-    @property
-    def workers(self) -> int:
-        """Processes of each unit that read clips."""
-        ...
-
-    @property
-    def gpus(self) -> float:
-        """GPUs of each unit on Ray."""
-        ...
-
-    @property
-    def ray_address(self) -> str | None:
-        """Of a running cluster."""
-        ...
-
-    @property
-    def max_failures(self) -> int:
-        """How often a unit is tried again."""
-        ...
+    threads: int = 1
+    workers: int = 0
+    executor: ExecutorName = "inline"
+    parallel: int = 1
+    gpus: float = 0.0
+    ray_address: str | None = None
+    max_failures: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

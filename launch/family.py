@@ -2,21 +2,19 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from launch import console, family_table, members, search, sweeps
-from launch.clips import ClipConfig, manifest_text
-from launch.compute import Amp, environment_of
-from launch.executors import ExecutorName, check_executor
-from launch.initial import SCRATCH
+from launch.clips import manifest_text
+from launch.compute import environment_of
+from launch.executors import ExecutorOptions, check_executor
 from launch.options import to_yaml
 from launch.runs import absolute_init, options_of
 from launch.specs import find_variant
 from launch.targets import kept_targets, rooted
 from nas.executor import Unit
-from nas.loop import SearchConfig
 from results.records import MemberRecord
 from results.run_dir import RunDir, create_run
 from search_spaces.errors import MovinasError, UsageError
@@ -24,75 +22,26 @@ from search_spaces.movinet import find_space
 from search_spaces.space_json import space_document
 from search_spaces.strict_json import pretty
 from search_spaces.target import parse_target
-from supernet.evaluator import WeightConfig
 
 SHORT = {"ray_address": "--ray-address"}
 REPEATED = search.REPEATED
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ExecutorOptions, search.SharedOptions):
     """Search for several targets, in several spaces, from several seeds, and put all on one Pareto front.
 
     Attributes:
         spaces: Such as [nano] or [a0,a1]; each is searched for every target that names no space of its own.
         targets: Such as [macs=12M/clip,macs=16M/clip], or with the one space it is for: [a0:macs=2.7G/clip].
         seeds: Each target is searched for from each.
-        data: Manifest, as of a search.
-        max: Cost never to exceed, such as state=64KiB@fp16; may be given several times.
-        preset: paper: the constants of the paper and TuNAS, scaled to batch and data, where no option says otherwise.
         out: Family folder to make.
-        clip_choices: Makes the clip decisions of the spaces, such as frames=25:50,resolution=172:224,rate_fps=5.
-        conv_choices: Makes the form of convolutions longer than one frame a decision of the spaces, as 3d:3d_2plus1d.
-        variant: base, paper-stream, released-stream, or a JSON file.
-        proxy: Clips of the searches where they differ from the space's, such as frames=16,resolution=112.
-        init: What the shared weights start from, as of a search.
-        held_out: Share of the training videos that rewards come from, in (0, 1).
-        compare_clips: Held-out clips, at most, of the final comparison of each search.
-        search: Strategy, steps, reward, controller, warm-up, selection.
-        weights: Training of the shared weights.
-        clips: Reading of the videos.
-        device: auto, cpu, cuda, ...
-        threads: Of torch in each search.
-        workers: Processes of each search that read clips.
-        amp: Autocast of the networks.
-        executor: inline, ray, or tune.
-        parallel: Searches at once, on Ray.
-        gpus: Of each search, on Ray; a share below 1 or a whole number.
-        ray_address: host:port of a running cluster, or auto; None starts one on this machine.
-        max_failures: How often a search is tried again that lost its worker or broke.
-        plan: Print steps, memory, disk and an estimate of time, and stop.
-        json: Print one JSON document at the end.
     """
 
     targets: tuple[str, ...]
-    data: Path
     out: Path
     spaces: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
-    clip_choices: str | None = None
-    conv_choices: str | None = None
-    max: tuple[str, ...] = ()
-    preset: str | None = None
-    variant: str = "base"
-    proxy: str | None = None
-    init: str = SCRATCH
-    held_out: float = 0.3
-    compare_clips: int = 512
-    search: SearchConfig = field(default_factory=SearchConfig)
-    weights: WeightConfig = field(default_factory=WeightConfig)
-    clips: ClipConfig = field(default_factory=ClipConfig)
-    device: str = "auto"
-    threads: int = 1
-    workers: int = 0
-    amp: Amp = "off"
-    executor: ExecutorName = "inline"
-    parallel: int = 1
-    gpus: float = 0.0
-    ray_address: str | None = None
-    max_failures: int = 3
-    plan: bool = False
-    json: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,9 +188,10 @@ def _kept(options: Options) -> tuple[Options, dict[str, str]]:
 
 
 def _member_options(options: Options, out: Path, space: str, target: str, seed: int, *, kept: bool) -> search.Options:
-    shared = {each.name for each in fields(search.Options)} & {each.name for each in fields(Options)}
-    values = {name: getattr(options, name) for name in shared - {"plan", "json"}}
+    shared = {each.name for each in fields(search.SharedOptions)} - {"plan", "json"}
     own: dict[str, Any] = {
+        "threads": options.threads,
+        "workers": options.workers,
         "space": space,
         "target": target,
         "seed": seed,
@@ -255,7 +205,7 @@ def _member_options(options: Options, out: Path, space: str, target: str, seed: 
             "target": rooted(target, out),
             "max": tuple(rooted(limit, out) for limit in options.max),
         }
-    return search.Options(**{**values, **own})
+    return search.Options(**{**{name: getattr(options, name) for name in shared}, **own})
 
 
 def _name(space: str, target: str, seed: int) -> str:

@@ -45,16 +45,13 @@ REPEATED = ("max",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """Search a space for a network at a cost target, on your own videos.
+class SharedOptions:
+    """What the searches of a family have in common.
 
     Attributes:
-        space: a0 to a5, phi:<number>, nano, or a JSON file.
         data: Manifest; its train split is used, partly held out for rewards; val and test are not looked at.
-        target: Cost to land on, such as macs=12M/clip, or latency=10ms/frame@table.json (bench table).
         max: Cost never to exceed, such as state=64KiB@fp16; may be given several times.
         preset: paper: the constants of the paper and TuNAS, scaled to batch and data, where no option says otherwise.
-        out: Run folder to make.
         clip_choices: Makes the clip decisions of the space, such as frames=25:50,resolution=172:224,rate_fps=5; every
             architecture is then trained and measured on clips of its own.
         conv_choices: Makes the form of convolutions longer than one frame a decision of the space, as 3d:3d_2plus1d.
@@ -68,23 +65,17 @@ class Options:
         search: Strategy, steps, reward, controller, warm-up, selection.
         weights: Training of the shared weights.
         clips: Reading of the videos.
-        seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
-        threads: Of torch; 0 takes all cores.
-        workers: Processes that read clips, for weights and for rewards each; -1 chooses, 0 reads in this one.
         amp: Autocast of the network.
         plan: Print steps, memory, disk and an estimate of time, and stop.
         json: Print one JSON document at the end.
     """
 
-    space: str
     data: Path
-    target: str
-    out: Path
-    clip_choices: str | None = None
-    conv_choices: str | None = None
     max: tuple[str, ...] = ()
     preset: str | None = None
+    clip_choices: str | None = None
+    conv_choices: str | None = None
     variant: str = "base"
     proxy: str | None = None
     init: str = SCRATCH
@@ -93,13 +84,31 @@ class Options:
     search: SearchConfig = field(default_factory=SearchConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)
     clips: ClipConfig = field(default_factory=ClipConfig)
-    seed: int = 0
     device: str = "auto"
-    threads: int = 0
-    workers: int = -1
     amp: Amp = "off"
     plan: bool = False
     json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SharedOptions):
+    """Search a space for a network at a cost target, on your own videos.
+
+    Attributes:
+        space: a0 to a5, phi:<number>, nano, or a JSON file.
+        target: Cost to land on, such as macs=12M/clip, or latency=10ms/frame@table.json (bench table).
+        out: Run folder to make.
+        seed: Of everything that is drawn.
+        threads: Of torch; 0 takes all cores.
+        workers: Processes that read clips, for weights and for rewards each; -1 chooses, 0 reads in this one.
+    """
+
+    space: str
+    target: str
+    out: Path
+    seed: int = 0
+    threads: int = 0
+    workers: int = -1
 
 
 def run(options: Options) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from launch import console, members, retrain, scaling_table, sweeps
 from launch.clips import ClipConfig, manifest_text, videos_of
 from launch.compute import Amp, environment_of, resolve_device
-from launch.executors import ExecutorName, check_executor
+from launch.executors import ExecutorOptions, check_executor
 from launch.options import to_yaml
 from launch.runs import options_of, variant_of
 from launch.specs import find_variant
@@ -43,7 +43,7 @@ Sampler = Literal["random", "all", "tpe"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ExecutorOptions):
     """Find the coefficients that scale a search space best: train random architectures of many scaled spaces.
 
     Attributes:
@@ -60,14 +60,7 @@ class Options:
         clips: Reading of the videos.
         seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
-        threads: Of torch in each training.
-        workers: Processes of each training that read clips.
         amp: Autocast of the networks.
-        executor: inline, ray, or tune.
-        parallel: Trainings at once, on Ray.
-        gpus: Of each training, on Ray; a share below 1 or a whole number.
-        ray_address: host:port of a running cluster, or auto; None starts one on this machine.
-        max_failures: How often a training is tried again that lost its worker or broke.
         plan: Print what is to be trained, memory, disk and an estimate of time, and stop.
         json: Print one JSON document at the end.
     """
@@ -85,14 +78,7 @@ class Options:
     clips: ClipConfig = field(default_factory=ClipConfig)
     seed: int = 0
     device: str = "auto"
-    threads: int = 1
-    workers: int = 0
     amp: Amp = "off"
-    executor: ExecutorName = "inline"
-    parallel: int = 1
-    gpus: float = 0.0
-    ray_address: str | None = None
-    max_failures: int = 3
     plan: bool = False
     json: bool = False
 

@@ -1,14 +1,13 @@
 """`movinas sweep targets` and `sweep seeds`: members, fronts, targets that cannot be."""
 
 import json
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from made_tables import made_table
 from program import SEARCH, call, call_json
 
-from launch import family, search, sweep_seeds
+from launch import family, search
 from launch.cli import main
 from launch.family import Options, member_tasks
 from launch.runs import options_of
@@ -65,12 +64,6 @@ def test_a_family_is_spaces_times_targets_times_seeds():
 def test_families_that_cannot_be(changes, text):
     with pytest.raises(UsageError, match=text):
         names(options(**changes))
-
-
-def test_every_option_of_a_search_is_one_of_a_family():
-    own = {field.name for field in fields(search.Options)} - {"space", "target", "seed"}
-    assert own <= {field.name for field in fields(family.Options)}
-    assert own <= {field.name for field in fields(sweep_seeds.Options)}
 
 
 def test_every_member_is_a_finished_search_and_all_are_on_one_front(capsys, folder):
