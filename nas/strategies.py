@@ -4,7 +4,6 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from nas.evolution import Evolution
-from nas.nsga2 import Nsga2
 from nas.policy_search import PolicySearch
 from nas.problem import Problem
 from nas.random_search import RandomSearch
@@ -34,6 +33,8 @@ def make_strategy(problem: Problem, config: "SearchConfig") -> SearchStrategy:
         case "evolution":
             return Evolution(problem, population, first_step=first_step)
         case "nsga2":
+            from nas.nsga2 import Nsga2  # noqa: PLC0415 -- Optuna takes a second to import, which no other strategy needs
+
             return Nsga2(
                 problem,
                 population,
