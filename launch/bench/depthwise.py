@@ -3,13 +3,13 @@
 import functools
 import math
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from launch.bench.machine import seconds
 from search_spaces.spec import STEM_STRIDE, ArchSpec, Kernel, same_size
 from search_spaces.variant import Variant
 from supernet.convolve import frame_padding
@@ -21,19 +21,6 @@ LEAST_SECONDS = 2e-3
 """A shorter computation is repeated until a sample takes so long."""
 HOPELESS = 4.0
 """A backend that takes so many times the fastest one's time is measured once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a device can do at most.
-
-    Attributes:
-        macs_per_s: Of a product of two large matrices.
-        bytes_per_s: Read and written by a copy of a large tensor.
-    """
-
-    macs_per_s: float
-    bytes_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,17 +111,6 @@ def distinct(found: Iterable[Geometry]) -> list[Geometry]:
     return list(by_sizes.values())
 
 
-def measure_limits(device: str, dtype: torch.dtype, *, repeats: int = 5) -> Limits:
-    """Best of some large products of matrices and some copies far larger than any cache."""
-    size, length = (1024, 1 << 26) if device == "cpu" else (8192, 1 << 30)
-    left, right = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
-    source = torch.rand(length // 4, device=device)
-    target = torch.empty_like(source)
-    product_s = min(_seconds(lambda: left @ right, device) for _ in range(repeats + 1))
-    copy_s = min(_seconds(lambda: target.copy_(source), device) for _ in range(repeats + 1))
-    return Limits(macs_per_s=size**3 / product_s, bytes_per_s=2 * length / copy_s)
-
-
 def measure(geometry: Geometry, work: Pass, *, device: str, dtype: torch.dtype, repeats: int) -> Timing:
     """Time all usable backends in turns, after a run of each that is not counted; what two of them share, once."""
     generator = torch.Generator().manual_seed(0)
@@ -154,31 +130,26 @@ def measure(geometry: Geometry, work: Pass, *, device: str, dtype: torch.dtype, 
         for call in calls.values():
             call()  # compiles kernels, fills caches
         first = {name: _seconds(call, device) for name, call in calls.items()}
-        seconds = {name: [taken] for name, taken in first.items()}
+        samples = {name: [taken] for name, taken in first.items()}
         hopeful = [name for name, taken in first.items() if taken <= HOPELESS * min(first.values())]
         times = {name: max(1, math.ceil(LEAST_SECONDS / first[name])) for name in hopeful}
         for name in hopeful:
-            seconds[name].clear()
+            samples[name].clear()
         for _ in range(repeats):
             for name in hopeful:
-                seconds[name].append(_seconds(calls[name], device, times=times[name]))
+                samples[name].append(_seconds(calls[name], device, times=times[name]))
     in_force = names[getattr(BACKENDS[chosen(geometry, device, dtype, work)], work)]
-    return Timing(geometry=geometry, work=work, seconds=seconds, chosen=in_force)
+    return Timing(geometry=geometry, work=work, seconds=samples, chosen=in_force)
 
 
 def _seconds(call: Callable[[], object], device: str, *, times: int = 1) -> float:
     """Of one call, the mean of so many."""
-    _wait(device)
-    start = time.perf_counter()
-    for _ in range(times):
-        call()
-    _wait(device)
-    return (time.perf_counter() - start) / times
 
+    def calls() -> None:
+        for _ in range(times):
+            call()
 
-def _wait(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
+    return seconds(calls, torch.device(device)) / times
 
 
 def entries_of(timings: Iterable[Timing], *, device: str, dtype: torch.dtype, machine: str) -> list[Entry]:
@@ -192,8 +163,8 @@ def entries_of(timings: Iterable[Timing], *, device: str, dtype: torch.dtype, ma
 def _entry(group: Sequence[Timing], *, device: str, dtype: torch.dtype, machine: str) -> Entry:
     logarithms: dict[str, list[float]] = defaultdict(list)
     for timing in group:
-        for name, seconds in timing.medians.items():
-            logarithms[name].append(math.log(seconds / min(timing.medians.values())))
+        for name, taken in timing.medians.items():
+            logarithms[name].append(math.log(taken / min(timing.medians.values())))
     means = {name: math.exp(statistics.mean(values)) for name, values in logarithms.items()}
     least = min(means.values())
     kernel, stride, symmetric, size = class_of(group[0].geometry)

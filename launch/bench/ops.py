@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 
 from launch import console
-from launch.bench.depthwise import Limits, Timing, distinct, entries_of, geometries, measure, measure_limits
-from launch.bench.machine import processor_name
+from launch.bench.depthwise import Timing, distinct, entries_of, geometries, measure
+from launch.bench.machine import Machine, line_of, measure_machine
 from launch.compute import resolve_device
 from launch.specs import find_spec, find_variant
 from search_spaces.errors import UsageError, shown
@@ -66,20 +66,19 @@ class Options:
 
 def run(options: Options) -> int:
     """Measure, print, and write the table if asked to."""
-    torch.set_num_threads(options.threads)
     device, dtype = resolve_device(options.device).split(":")[0], DTYPES[options.dtype]
+    machine = measure_machine(threads=options.threads, device=device, dtype=dtype)
     found = distinct(geometry for form in options.forms for geometry in _of_form(form, options))
-    limits = measure_limits(device, dtype)
     timings = []
     for number, geometry in enumerate(found, start=1):
         console.log(f"{number} of {len(found)}: {kernel_name(geometry.kernel)} over {_sizes(geometry)}")
         for work in options.passes:
             timings.append(measure(geometry, work, device=device, dtype=dtype, repeats=options.repeats))
-    machine = _machine(device, threads=options.threads)
-    entries = entries_of(timings, device=device, dtype=dtype, machine=machine)
+    name = f"{machine.processor}, {machine.threads} threads" if device == "cpu" else machine.processor
+    entries = entries_of(timings, device=device, dtype=dtype, machine=f"{name}, torch {machine.torch}")
     if options.write_table is not None:
         write_table(_merged(entries), options.write_table)
-    _show(options, timings, limits, machine=machine, itemsize=dtype.itemsize)
+    _show(options, timings, machine, itemsize=dtype.itemsize)
     return 0
 
 
@@ -95,25 +94,19 @@ def _of_form(form: str, options: Options) -> list[Geometry]:
     return found
 
 
-def _machine(device: str, *, threads: int) -> str:
-    name = f"{processor_name()}, {threads} threads" if device == "cpu" else torch.cuda.get_device_name()
-    return f"{name}, torch {torch.__version__}"
-
-
 def _merged(entries: Sequence[Entry]) -> list[Entry]:
     """The table in force with these in place of what it has under their keys."""
     return list({entry.key: entry for entry in (*table(), *entries)}.values())
 
 
-def _show(options: Options, timings: Sequence[Timing], limits: Limits, *, machine: str, itemsize: int) -> None:
-    rows: list[dict[str, Any]] = [_row(timing, limits, itemsize=itemsize) for timing in timings]
+def _show(options: Options, timings: Sequence[Timing], machine: Machine, *, itemsize: int) -> None:
+    rows: list[dict[str, Any]] = [_row(timing, machine, itemsize=itemsize) for timing in timings]
     sums = _sums(timings, options.passes)
     if options.json:
-        console.show_json({"machine": machine, "limits": asdict(limits), "rows": rows, "sums": sums})
+        console.show_json({"machine": asdict(machine), "rows": rows, "sums": sums})
         return
     console.show_table(
-        f"Medians of {options.repeats}; {machine}, {options.dtype} matrix product at "
-        f"{limits.macs_per_s / 1e9:.1f} GMAC/s, copy at {limits.bytes_per_s / 1e9:.1f} GB/s (read and written)",
+        f"Medians of {options.repeats}, {options.dtype}; {line_of(machine)}",
         ("kernel", "B,T,H,W,C", "pass", "size", "in force", "ms by backend (spread)", "of copy", "of product"),
         [
             (
@@ -146,7 +139,7 @@ def _show(options: Options, timings: Sequence[Timing], limits: Limits, *, machin
     )
 
 
-def _row(timing: Timing, limits: Limits, *, itemsize: int) -> dict[str, Any]:
+def _row(timing: Timing, machine: Machine, *, itemsize: int) -> dict[str, Any]:
     geometry, medians = timing.geometry, timing.medians
     taken = medians[timing.chosen]
     return {
@@ -166,8 +159,8 @@ def _row(timing: Timing, limits: Limits, *, itemsize: int) -> dict[str, Any]:
             for name, median in medians.items()
             for seconds in (timing.seconds[name],)
         },
-        "copy_share": timing.num_moved * itemsize / taken / limits.bytes_per_s,
-        "product_share": timing.macs / taken / limits.macs_per_s,
+        "copy_share": timing.num_moved * itemsize / taken / machine.copy_gbytes_per_s / 1e9,
+        "product_share": timing.macs / taken / machine.matrix_gmacs_per_s / 1e9,
     }
 
 
