@@ -266,7 +266,7 @@ def test_starts_that_are_none(capsys, retrain_run, motion_manifest, tmp_path, se
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(weights.read_bytes()[:1000])
     for init, message in (
-        ("weights", "init must be scratch, supernet:RUN or weights:FILE"),
+        ("weights", "init must be scratch, supernet:RUN, retrain:RUN or weights:FILE"),
         (f"weights:{tmp_path / 'no'}", "must be a readable file"),
         (f"weights:{broken}", "weights must be safetensors"),
         (f"supernet:{tmp_path / 'no'}", "must be a run folder"),
@@ -329,9 +329,10 @@ def test_settings_of_a_stream(capsys, stream_run, tmp_path):
         assert message in refused(capsys, "stream", stream_run, tmp_path / "x.mp4", option)
 
 
-def test_a_rare_target_within_the_bounds(capsys, motion_manifest, tmp_path):
-    line = refused(capsys, *search(motion_manifest, tmp_path / "run", target="macs=6.02M/clip"), code=3)
-    assert all(word in line for word in ("min", "median", "max", "found none for macs=6.02M/clip"))
+def test_a_budget_that_no_architecture_keeps_though_each_bound_is_kept_by_some(capsys, motion_manifest, tmp_path):
+    given = search(motion_manifest, tmp_path / "run", target="macs=50M/clip")
+    line = refused(capsys, *given, "--max=params=200k", code=3)
+    assert all(word in line for word in ("min", "median", "max", "found none for macs=50M/clip, at most params=200k"))
     assert not (tmp_path / "run").exists()
 
 

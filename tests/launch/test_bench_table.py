@@ -102,9 +102,10 @@ def test_what_cannot_be_measured_or_checked_is_refused(capsys, tiny, tmp_path):
     ):
         code, _, err = call(capsys, "bench", "table", *arguments)
         assert (code, message in err) == (2, True), err
-    (tmp_path / "clips.json").write_text(pretty(space_document(TINY_CLIPS)))
-    code, _, err = call(capsys, "bench", "table", tmp_path / "clips.json", "--plan")
-    assert (code, "must have one clip, but has 8" in err) == (2, True)
+    for space in (TINY_CLIPS, dataclasses.replace(TINY, conv_choices=("3d", "3d_2plus1d"))):
+        (tmp_path / "chosen.json").write_text(pretty(space_document(space)))
+        code, _, err = call(capsys, "bench", "table", tmp_path / "chosen.json", "--plan")
+        assert (code, "must have one clip and decide on no form" in err) == (2, True)
     write_table(made_table(TINY, int), tmp_path / "table.json")
     code, _, err = call(capsys, "bench", "table", tiny, "--check", tmp_path / "table.json")
     assert (code, "must be of this device, but are of another: processor 'abacus'" in err) == (2, True)
