@@ -1,12 +1,10 @@
 """Training of one network: a visible loop, resumable at any step."""
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 
 from results.checkpoint import Checkpoint, save_checkpoint
 from results.journal import Journal
@@ -15,12 +13,11 @@ from results.run_dir import RunDir
 from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
 from retrain.model_file import ModelCard, save_model
+from retrain.objective import Objective
 from retrain.recipe import Recipe
 from search_spaces.errors import CheckpointError, UsageError
-from search_spaces.randomness import derive_seed
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate
-from supernet.inputs import network_input
 from supernet.optim import WeightAverage, adamw, cosine_with_warmup
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from supernet.video_net import VideoNet
@@ -72,7 +69,7 @@ class Trainer:
         self.num_steps = recipe.num_steps(num_videos)
         self._net, self._card, self._train_batches, self._accuracy = net, card, train_batches, accuracy
         self._device = next(net.parameters()).device
-        self._amp_dtype, self._seed = amp_dtype, seed
+        self._objective = Objective(recipe=recipe, seed=seed, device=self._device, amp_dtype=amp_dtype)
         self._optimizer = adamw(net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self._average = WeightAverage(net, decay=recipe.ema_decay)
         self._best: tuple[ModelCard, bytes] | None = None
@@ -122,18 +119,12 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = recipe.learning_rate * factor
         self._net.train()
-        clips_BCTHW, labels_B = network_input(batch, self._device)
-        amp = torch.autocast(self._device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
-        with _drawing(derive_seed(self._seed, "draws of the network", step), self._device), amp:
-            logits_BK = self._net(clips_BCTHW)
-        loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=recipe.label_smoothing)
         self._optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        answer = self._objective.backward(self._net, batch, step=step)
         torch.nn.utils.clip_grad_norm_(self._net.parameters(), recipe.max_gradient_norm)
         self._optimizer.step()
         self._average.update(self._net)
-        num_correct = (logits_BK.argmax(dim=1) == labels_B).sum()
-        loss_value, num_correct_value = torch.stack([loss.detach().double(), num_correct.double()]).tolist()
+        loss_value, num_correct = torch.stack([answer.loss.double(), answer.num_correct.double()]).tolist()
         if not math.isfinite(loss_value):
             raise UsageError(
                 f"the loss must stay finite, but got {loss_value} in step {step}; "
@@ -141,7 +132,7 @@ class Trainer:
             )
         self._sums = _Sums(
             loss=self._sums.loss + loss_value * len(batch.indices),
-            correct=self._sums.correct + int(num_correct_value),
+            correct=self._sums.correct + int(num_correct),
             clips=self._sums.clips + len(batch.indices),
         )
 
@@ -210,11 +201,3 @@ class Trainer:
         if document["best"] is not None:
             card = replace(self._card, epoch=document["best"]["epoch"], val_top1=document["best"]["val_top1"])
             self._best = (card, blobs["best.safetensors"])
-
-
-@contextlib.contextmanager
-def _drawing(seed: int, device: torch.device) -> Iterator[None]:
-    """What is drawn from the generators of torch is a function of `seed`; afterwards they stand where they stood."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
