@@ -49,15 +49,15 @@ def go_on_searching(folder: RunDir) -> ResultRecord:
 def go_on_training(folder: RunDir) -> ModelCard:
     """The end of a retraining whose lock the caller holds."""
     options = options_of(folder, retrain.Options)
-    _tell_differences(folder, threads=options.threads)
+    _tell_differences(folder, threads=options.threads, ranks=options.ranks)
     return retrain.execute(folder, options)
 
 
-def _tell_differences(folder: RunDir, *, threads: int) -> None:
+def _tell_differences(folder: RunDir, *, threads: int, ranks: int = 1) -> None:
     try:
         before = load(folder.env_path)
     except DocumentError as error:
         console.log(f"the run's first environment is unknown: {error}")
         return
-    for line in environment_differences(before, environment_of(threads)):
+    for line in environment_differences(before, environment_of(threads, ranks=ranks)):
         console.log(f"environment differs, so results may: {line}")

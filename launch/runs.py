@@ -1,8 +1,9 @@
 """What a run folder keeps of its command, and how a new one is held."""
 
 import contextlib
+import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,46 @@ def options_of(run: RunDir, options: type[T]) -> T:
         raise RunFolderError(f"must hold config.yaml, but got {error.strerror}", path=run.path) from error
     except (UsageError, UnicodeDecodeError) as error:
         raise RunFolderError(f"must hold a readable configuration, but {error}", path=run.config_path) from error
+
+
+def require_same(run: RunDir, options: object, *, files: Mapping[str, str], aside: Collection[str]) -> None:
+    """Refuse to go on with a run under another configuration.
+
+    Args:
+        run: Its folder.
+        options: Resolved.
+        files: Names of files of the run to the texts they must have; errors call them by their stem.
+        aside: Dotted names of options that may differ, for the results do not depend on them.
+
+    Raises:
+        UsageError: Something differs; the text names the option.
+        RunFolderError: The run's own configuration does not read.
+    """
+    before, now = _named_values(options_of(run, type(options))), _named_values(options)
+    for name, value in now.items():
+        if name not in aside and before[name] != value:
+            raise UsageError(
+                f"{run.path} goes on with the options it was begun with, but {name} was {before[name]} and is now "
+                f"{value}; keep it, or choose another --out"
+            )
+    for name, text in files.items():
+        if (run.path / name).read_text("utf-8") != text:
+            raise UsageError(
+                f"{run.path} goes on with the {Path(name).stem} it was begun with, but got another; keep it, or choose "
+                "another --out"
+            )
+
+
+def _named_values(options: object, prefix: str = "") -> dict[str, object]:
+    """Values of options by their dotted names."""
+    values: dict[str, object] = {}
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        name, value = f"{prefix}{field.name}", getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            values |= _named_values(value, f"{name}.")
+        else:
+            values[name] = value
+    return values
 
 
 def absolute_init(init: str) -> str:

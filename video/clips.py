@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from search_spaces.errors import MovinasError, TooManyBadVideosError, UsageError, VideoError
-from video.keys import SampleKey, in_batches, test_keys, training_keys
+from video.keys import SampleKey, in_batches, micro_batches, test_keys, training_keys
 from video.manifest import VideoItem
 from video.reader import Clip, ClipReader
 from video.sampling import View, views
@@ -27,6 +27,7 @@ __all__ = [
     "VideoItem",
     "View",
     "in_batches",
+    "micro_batches",
     "read_batch",
     "read_batches",
     "test_keys",
@@ -105,7 +106,11 @@ class BadVideos:
         Raises:
             TooManyBadVideosError: The share is passed.
         """
-        self._ids.update(batch.bad_ids)
+        self.add_ids(batch.bad_ids)
+
+    def add_ids(self, ids: Iterable[str]) -> None:
+        """Count bad videos; errors as `add`."""
+        self._ids.update(ids)
         if len(self._ids) > self._max_fraction * self._num_videos:
             names = ", ".join(self.ids[:_NAMES_SHOWN])
             more = ", ..." if len(self._ids) > _NAMES_SHOWN else ""
