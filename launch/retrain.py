@@ -14,7 +14,7 @@ from launch.plan import Plan, make_plan, show_plan, try_net
 from launch.rank_start import RankExecutor, check_ranks, resolved_on_ranks, start_ranks
 from launch.ranks import local_number, torchrun_ranks
 from launch.run_report import write_report
-from launch.runs import absolute_init, held_new, model_folder, require_same, variant_of
+from launch.runs import absolute_init, held_new, model_folder, require_same, tell_differences, variant_of
 from launch.specs import find_spec, find_variant
 from results.checkpoint import Checkpoint, load_newest
 from results.run_dir import RunDir, create_run, lock, open_run
@@ -154,6 +154,7 @@ def begun(options: Options, ranks: Ranks = ALONE) -> Iterator[tuple[RunDir, Opti
         folder = open_run(options.out, kind="retrain")
         with lock(folder):
             require_same(folder, kept, files=texts, aside=ASIDE)
+            tell_differences(folder, environment_of(kept.threads, ranks=kept.ranks))
             yield folder, kept
         return
     environment = pretty(environment_of(kept.threads, ranks=kept.ranks))

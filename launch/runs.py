@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from launch import console
 from launch.options import from_yaml
 from launch.specs import find_variant
-from results.run_dir import RunDir, lock, open_run
+from results.run_dir import Environment, RunDir, environment_differences, lock, open_run
 from retrain.model_file import ModelCard, is_model_folder
-from search_spaces.errors import MovinasError, RunFolderError, SpecError, UsageError
+from search_spaces.errors import DocumentError, MovinasError, RankLostError, RunFolderError, SpecError, UsageError
+from search_spaces.strict_json import load
 from search_spaces.variant import Variant
 
 T = TypeVar("T")
@@ -71,6 +73,17 @@ def _named_values(options: object, prefix: str = "") -> dict[str, object]:
     return values
 
 
+def tell_differences(run: RunDir, now: Environment) -> None:
+    """Log what of the environment is not as it was when the run was begun."""
+    try:
+        before = load(run.env_path)
+    except DocumentError as error:
+        console.log(f"the run's first environment is unknown: {error}")
+        return
+    for line in environment_differences(before, now):
+        console.log(f"environment differs, so results may: {line}")
+
+
 def absolute_init(init: str) -> str:
     """What weights start from, with an absolute path, as a run folder keeps it."""
     source, _, name = init.partition(":")
@@ -121,7 +134,7 @@ def held_new(run: RunDir) -> Iterator[None]:
     with lock(run):
         try:
             yield
-        except MovinasError:
-            if not any(run.checkpoints_path.iterdir()):
+        except MovinasError as error:
+            if not isinstance(error, RankLostError) and not any(run.checkpoints_path.iterdir()):
                 shutil.rmtree(run.path)
             raise

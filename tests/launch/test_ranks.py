@@ -35,9 +35,7 @@ NUM_VIDEOS = 16
 def part_of(batch, size, number):
     """Micro-batch `number` of the clips of a step."""
     part = slice(number * size, (number + 1) * size)
-    return ClipBatch(
-        frames_BTHWC=batch.frames_BTHWC[part], labels_B=batch.labels_B[part], indices=batch.indices[part]
-    )
+    return ClipBatch(frames_BTHWC=batch.frames_BTHWC[part], labels_B=batch.labels_B[part], indices=batch.indices[part])
 
 
 def train_small(folder: Path, recipe: Recipe, ranks: Ranks) -> dict[str, torch.Tensor]:
