@@ -1,10 +1,8 @@
 """Run folders that a sweep makes or goes on with: what its units do, wherever and however often they are computed."""
 
-from dataclasses import replace
-
 from launch import retrain, search
 from launch.compute import environment_of
-from launch.rank_start import check_ranks
+from launch.rank_start import on_other_ranks
 from launch.runs import options_of, tell_differences
 from results.history import read_history
 from results.records import ResultRecord
@@ -52,7 +50,6 @@ def go_on_training(folder: RunDir, ranks: Ranks = ALONE) -> ModelCard:
     """The end of a retraining whose lock the caller holds, on as many ranks as it was begun on, or on torchrun's."""
     options = options_of(folder, retrain.Options)
     if ranks.size > 1:
-        options = replace(options, ranks=ranks.size, executor="inline", gpus=0, ray_address=None)
-        check_ranks(options)
+        options = on_other_ranks(options, ranks.size)
     tell_differences(folder, environment_of(options.threads, ranks=options.ranks))
     return retrain.execute(folder, options, ranks)

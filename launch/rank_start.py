@@ -98,6 +98,44 @@ def resolved_on_ranks(options: OptionsT, ranks: Ranks) -> OptionsT:
     return options
 
 
+def require_same_division(before: RankOptions, now: RankOptions) -> None:
+    """Refuse to go on with a training on ranks that would divide its batches in another way.
+
+    Raises:
+        UsageError: The micro-batches of a step are others, or with synchronised norms those that norm together.
+    """
+    parts = [options.ranks * options.recipe.accumulation for options in (before, now)]
+    if parts[0] != parts[1]:
+        raise UsageError(
+            "a run goes on with as many micro-batches per step, but ranks x recipe.accumulation was "
+            f"{before.ranks} x {before.recipe.accumulation} and is now {now.ranks} x {now.recipe.accumulation}"
+        )
+    if now.recipe.sync_batch_norm and before.ranks != now.ranks:
+        raise UsageError(
+            "a run with recipe.sync_batch_norm goes on with as many ranks, but there were "
+            f"{before.ranks} and are now {now.ranks}"
+        )
+
+
+def on_other_ranks(options: OptionsT, size: int) -> OptionsT:
+    """The options of a training that goes on, on so many ranks of torchrun, with the same micro-batches.
+
+    Raises:
+        UsageError: So many ranks cannot divide them.
+    """
+    accumulation = max(1, options.ranks * options.recipe.accumulation // size)
+    changed = _changed(
+        options,
+        ranks=size,
+        recipe=replace(options.recipe, accumulation=accumulation),
+        executor="inline",
+        gpus=0,
+        ray_address=None,
+    )
+    require_same_division(options, changed)
+    return changed
+
+
 def start_ranks(main: RankMain[T], argument: T, options: RankOptions, *, folder: Path) -> None:
     """Run `main(argument, ranks)` on as many ranks as the options say, and wait for their end.
 

@@ -11,10 +11,10 @@ from launch.clips import ClipConfig, Tally, endless, manifest_text, once, short_
 from launch.compute import Compute, TrainingAmp, environment_of, set_up
 from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_net
-from launch.rank_start import RankExecutor, check_ranks, resolved_on_ranks, start_ranks
+from launch.rank_start import RankExecutor, check_ranks, require_same_division, resolved_on_ranks, start_ranks
 from launch.ranks import local_number, torchrun_ranks
 from launch.run_report import write_report
-from launch.runs import absolute_init, held_new, model_folder, require_same, tell_differences, variant_of
+from launch.runs import absolute_init, held_new, model_folder, options_of, require_same, tell_differences, variant_of
 from launch.specs import find_spec, find_variant
 from results.checkpoint import Checkpoint, load_newest
 from results.run_dir import RunDir, create_run, lock, open_run
@@ -45,7 +45,8 @@ POSITIONALS = ("spec",)
 SHORT = {"ray_address": "--ray-address"}
 ASIDE = (
     *("spec", "data", "variant", "out", "plan", "json", "resume"),
-    *("device", "threads", "workers", "ranks", "executor", "gpus", "ray_address", "max_failures"),
+    *("device", "threads", "workers", "executor", "gpus", "ray_address", "max_failures"),
+    *("ranks", "recipe.accumulation"),  # whose product must not: `require_same_division`
     *("clips.cache_dir", "clips.cache_bytes"),
 )
 """Options that may differ where a run goes on: who computes, and files of which the run keeps a copy."""
@@ -154,6 +155,7 @@ def begun(options: Options, ranks: Ranks = ALONE) -> Iterator[tuple[RunDir, Opti
         folder = open_run(options.out, kind="retrain")
         with lock(folder):
             require_same(folder, kept, files=texts, aside=ASIDE)
+            require_same_division(options_of(folder, Options), kept)
             tell_differences(folder, environment_of(kept.threads, ranks=kept.ranks))
             yield folder, kept
         return

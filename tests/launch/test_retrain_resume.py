@@ -2,9 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from program import call, call_json
+
+from launch.rank_start import on_other_ranks, resolved_on_ranks
+from launch.retrain import Options
+from retrain.distributed import Ranks
+from retrain.recipe import Recipe
+from search_spaces.errors import UsageError
 
 OPTIONS = ["--recipe.epochs=2", "--recipe.batch_size=8", "--recipe.test_frames=6", "--threads=1", "--workers=0"]
 
@@ -53,6 +61,7 @@ def test_where_there_is_no_folder_it_begins(capsys, given, tmp_path):
     [
         (["--recipe.epochs=3"], "recipe.epochs was 2 and is now 3"),
         (["--seed=1"], "seed was 0 and is now 1"),
+        (["--recipe.accumulation=2"], "ranks x recipe.accumulation was 1 x 1 and is now 1 x 2"),
         (["--variant=released-stream"], "spec it was begun with, but got another"),
     ],
 )
@@ -61,9 +70,34 @@ def test_other_options_are_refused_by_name_and_nothing_changes(capsys, given, tm
     code, _, err = call(capsys, *given, *more, "--resume=auto")
     assert code == 2
     assert message in err
-    assert "choose another --out" in err
     assert len(err.splitlines()) == 1
     assert files_of(tmp_path / "run") == before
+
+
+def options(**changes):
+    return replace(Options(spec="s", data=Path("d"), out=Path("o")), **changes)
+
+
+def test_another_number_of_ranks_must_run_the_same_micro_batches():
+    before = options(ranks=2, executor="ray", recipe=Recipe(batch_size=8, accumulation=2))
+    for size, accumulation in ((1, 4), (2, 2), (4, 1)):
+        found = on_other_ranks(before, size)
+        assert (found.ranks, found.recipe.accumulation, found.executor) == (size, accumulation, "inline")
+    for size in (3, 8):
+        with pytest.raises(UsageError, match=f"ranks x recipe.accumulation was 2 x 2 and is now {size} x 1"):
+            on_other_ranks(before, size)
+    joint = replace(before, recipe=replace(before.recipe, sync_batch_norm=True))
+    with pytest.raises(UsageError, match="goes on with as many ranks, but there were 2 and are now 4"):
+        on_other_ranks(joint, 4)
+
+
+def test_ranks_of_torchrun_are_kept_and_not_given_twice():
+    here = Ranks(rank=0, size=2)
+    assert resolved_on_ranks(options(threads=3), here).ranks == 2
+    with pytest.raises(UsageError, match="ranks and executor must not be given under torchrun"):
+        resolved_on_ranks(options(ranks=2), here)
+    with pytest.raises(UsageError, match="but got 3 for 2 x 1"):
+        resolved_on_ranks(options(recipe=Recipe(batch_size=3)), here)
 
 
 def test_other_videos_are_refused(capsys, given, motion_manifest, tmp_path):
