@@ -3,9 +3,14 @@
 Letters: B clips, T frames, R pixels of height and width, 3 colours.
 """
 
+import contextlib
+import functools
 import multiprocessing
+import os
+import threading
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from typing import Any, final
 
 import numpy as np
@@ -190,6 +195,7 @@ def _read_elsewhere(
 ) -> Generator[ClipBatch, None, None]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # imports torch once, not once per worker
+    theirs, ours = context.Pipe(duplex=False)
     loader: DataLoader[ClipBatch | MovinasError] = DataLoader(
         _Batches(reader),
         batch_size=None,
@@ -198,7 +204,7 @@ def _read_elsewhere(
         prefetch_factor=max(2, -(-num_ahead // num_workers)),
         pin_memory=pinned,
         collate_fn=_as_it_is,
-        worker_init_fn=_start_worker,
+        worker_init_fn=functools.partial(_start_worker, theirs),
         multiprocessing_context=context,
         generator=torch.Generator(),  # else it would draw from the global one
     )
@@ -215,6 +221,9 @@ def _read_elsewhere(
             "a process that reads videos must not die, but one did, for want of memory or by a damaged video "
             f"({type(error).__name__}: {error})"
         ) from error
+    finally:
+        ours.close()
+        theirs.close()
 
 
 @final
@@ -235,8 +244,16 @@ def _as_it_is(result: Any) -> Any:  # noqa: ANN401
     return result
 
 
-def _start_worker(_worker: int) -> None:
+def _start_worker(reading: Connection, _worker: int) -> None:
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_reader, args=(reading,), daemon=True).start()
+
+
+def _end_with_reader(reading: Connection) -> None:
+    """End with the process that reads, which may be killed; PyTorch's workers look after the fork server alone."""
+    with contextlib.suppress(EOFError, OSError):
+        reading.recv()
+    os._exit(1)
 
 
 def _stack(clips: Sequence[Clip], reader: ClipReader) -> torch.Tensor:
