@@ -4,10 +4,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from launch.compute import Compute
 from results.telemetry import Telemetry
+from retrain.distributed import ALONE, Ranks
 from search_spaces.errors import ManifestError, UsageError
 from search_spaces.published import min_size
 from search_spaces.randomness import derive_seed, generator
@@ -21,6 +23,7 @@ from video.clips import (
     VideoItem,
     View,
     in_batches,
+    micro_batches,
     read_batches,
     test_keys,
     training_keys,
@@ -81,11 +84,14 @@ class Tally:
         config: Holds the limit.
         num_videos: Videos of the run.
         telemetry: Where they are written, None for nowhere.
+        ranks: Who reads them.
     """
 
-    def __init__(self, config: ClipConfig, *, num_videos: int, telemetry: Telemetry | None = None) -> None:
+    def __init__(
+        self, config: ClipConfig, *, num_videos: int, telemetry: Telemetry | None = None, ranks: Ranks = ALONE
+    ) -> None:
         self._bad = BadVideos(num_videos=num_videos, max_fraction=config.max_bad_fraction)
-        self._telemetry = telemetry
+        self._telemetry, self._ranks = telemetry, ranks
 
     def counted(self, batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
         """The same batches.
@@ -94,11 +100,22 @@ class Tally:
             TooManyBadVideosError: The share of bad videos passed the limit.
         """
         for batch in batches:
-            known = self._bad.ids
-            self._bad.add(batch)
-            if self._telemetry is not None and self._bad.ids != known:
-                self._telemetry.append("bad_videos", ids=self._bad.ids)
+            self._add(batch.bad_ids)
             yield batch
+
+    def exchange(self) -> None:
+        """Count what other ranks found, too; all of them call this at the same time.
+
+        Raises:
+            TooManyBadVideosError: As `counted`, on every rank.
+        """
+        self._add([name for names in self._ranks.gathered(self._bad.ids) for name in names])
+
+    def _add(self, ids: Sequence[str]) -> None:
+        known = self._bad.ids
+        self._bad.add_ids(ids)
+        if self._telemetry is not None and self._bad.ids != known:
+            self._telemetry.append("bad_videos", ids=self._bad.ids)
 
 
 def endless(
@@ -111,6 +128,8 @@ def endless(
     tally: Tally,
     num_ahead: int = 1,
     centre: bool = False,
+    ranks: Ranks = ALONE,
+    accumulation: int = 1,
 ) -> Callable[[int], Iterator[ClipBatch]]:
     """Shuffled epochs without end, as batches from any position on.
 
@@ -123,13 +142,17 @@ def endless(
         tally: Counts bad videos.
         num_ahead: Batches that are wanted at a time, and so read ahead.
         centre: Whether the middle of each video is read, and not a clip drawn for the epoch.
+        ranks: Of which each reads its own part of every batch.
+        accumulation: Into how many micro-batches that part is divided, which come one after the other.
     """
     order_seed = derive_seed(seed, purpose)
 
     def keys(position: int) -> Iterator[Sequence[SampleKey]]:
         while True:
             batch = training_keys(len(reader.items), order_seed, position=position * batch_size, count=batch_size)
-            yield [replace(key, view=View()) for key in batch] if centre else batch
+            if centre:
+                batch = tuple(replace(key, view=View()) for key in batch)
+            yield from micro_batches(batch, rank=ranks.rank, ranks=ranks.size, per_rank=accumulation)
             position += 1
 
     return lambda position: tally.counted(read(reader, keys(position), compute=compute, num_ahead=num_ahead))
@@ -161,12 +184,24 @@ def parse_views(text: str) -> tuple[View, ...]:
 
 
 def once(
-    reader: ClipReader, *, batch_size: int, compute: Compute, tally: Tally, wanted: Sequence[View] = (View(),)
+    reader: ClipReader,
+    *,
+    batch_size: int,
+    compute: Compute,
+    tally: Tally,
+    wanted: Sequence[View] = (View(),),
+    ranks: Ranks = ALONE,
 ) -> Callable[[], Iterator[ClipBatch]]:
-    """Every wanted view of every video once, in order, as batches; the same at every call."""
-    return lambda: tally.counted(
-        read(reader, in_batches(test_keys(len(reader.items), wanted), batch_size), compute=compute)
-    )
+    """Every wanted view of every video once, in order, as batches; the same at every call.
+
+    Of several ranks each reads every `size`-th batch from that of its number on: the batches of one process, of which
+    none is filled up, read twice or left out.
+    """
+
+    def batches() -> Iterator[Sequence[SampleKey]]:
+        return islice(in_batches(test_keys(len(reader.items), wanted), batch_size), ranks.rank, None, ranks.size)
+
+    return lambda: tally.counted(read(reader, batches(), compute=compute))
 
 
 def hold_out(items: Sequence[VideoItem], *, fraction: float, seed: int) -> tuple[list[VideoItem], list[VideoItem]]:

@@ -12,7 +12,8 @@ from supernet.depthwise.table import table_digest
 from supernet.native.build import library
 
 Amp = Literal["off", "bf16"]
-
+TrainingAmp = Literal["off", "bf16", "fp16"]
+"""Where gradients are scaled, which fp16 needs."""
 
 T = TypeVar("T", bound="ComputeOptions")
 
@@ -49,31 +50,32 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def resolve_threads(threads: int) -> int:
-    """0 becomes the number of cores this process may use."""
+def resolve_threads(threads: int, *, ranks: int = 1) -> int:
+    """0 becomes the number of cores this process may use, or its share where `ranks` processes compute here."""
     if threads < 0:
         raise UsageError(f"threads must be at least 0, but got {threads}")
-    return threads or len(os.sched_getaffinity(0))
+    return threads or max(1, len(os.sched_getaffinity(0)) // ranks)
 
 
-def resolve_workers(workers: int, device: str) -> int:
-    """-1 becomes two less than the cores this process may use, at most 8; at least 1 where a device computes."""
+def resolve_workers(workers: int, device: str, *, ranks: int = 1) -> int:
+    """-1 becomes two less than the cores, shared as threads are, at most 8; at least 1 where a device computes."""
     if workers < -1:
         raise UsageError(f"workers must be at least -1, but got {workers}")
     fewest = 0 if torch.device(device).type == "cpu" else 1
-    return max(fewest, min(8, len(os.sched_getaffinity(0)) - 2)) if workers == -1 else workers
+    return max(fewest, min(8, len(os.sched_getaffinity(0)) // ranks - 2)) if workers == -1 else workers
 
 
-def amp_dtype_of(amp: Amp) -> torch.dtype | None:
+def amp_dtype_of(amp: TrainingAmp) -> torch.dtype | None:
     """Type of autocast, None for none."""
-    return torch.bfloat16 if amp == "bf16" else None
+    return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[amp]
 
 
-def environment_of(threads: int) -> Environment:
+def environment_of(threads: int, *, ranks: int = 1) -> Environment:
     """What equal results depend on, with what torch and our own kernels add to it."""
     return {
         **environment(),
         "threads": threads,
+        "ranks": ranks,
         "native_kernels": library() is not None,
         "depthwise_table": table_digest(),
     }
@@ -98,13 +100,17 @@ class ComputeOptions(Protocol):
         ...
 
     @property
-    def amp(self) -> Amp:
+    def amp(self) -> TrainingAmp:
         """Autocast of the network."""
         ...
 
 
-def resolved(options: T) -> T:
+def resolved(options: T, *, ranks: int = 1) -> T:
     """The same options with what was left open chosen for this machine, for a run folder to keep.
+
+    Args:
+        options: As given.
+        ranks: Processes that compute on this machine together, each with these options.
 
     Raises:
         UsageError: A setting that this machine does not have, or outside its range.
@@ -112,15 +118,23 @@ def resolved(options: T) -> T:
     device = resolve_device(options.device)
     chosen = {
         "device": device,
-        "threads": resolve_threads(options.threads),
-        "workers": resolve_workers(options.workers, device),
+        "threads": resolve_threads(options.threads, ranks=ranks),
+        "workers": resolve_workers(options.workers, device, ranks=ranks),
     }
     return replace(options, **chosen)  # type: ignore[type-var]
 
 
-def set_up(options: ComputeOptions) -> Compute:
-    """Resolve settings and put them in force for this process; errors as `resolved`."""
+def set_up(options: ComputeOptions, *, local_rank: int | None = None) -> Compute:
+    """Resolve settings and put them in force for this process; errors as `resolved`.
+
+    Args:
+        options: As given, or resolved.
+        local_rank: Of one of several processes of this machine, of which each has the CUDA device of its number.
+    """
     device = resolve_device(options.device)
+    if local_rank is not None and device == "cuda":
+        device = resolve_device(f"cuda:{local_rank}")
+        torch.cuda.set_device(local_rank)
     compute = Compute(
         device=torch.device(device),
         num_threads=resolve_threads(options.threads),

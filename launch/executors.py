@@ -117,7 +117,7 @@ def started(options: ExecutorOptions, *, folder: Path) -> Iterator[Executor]:
         yield InlineExecutor(max_failures=options.max_failures)
         return
     if options.ray_address is None:
-        _require_token()
+        require_token()
     # Ray takes a second to import, which a search of one process must not pay
     from launch import ray_backend, tune_backend  # noqa: PLC0415
 
@@ -141,7 +141,7 @@ def started(options: ExecutorOptions, *, folder: Path) -> Iterator[Executor]:
             )
 
 
-def _require_token() -> None:
+def require_token() -> None:
     """Have a cluster of this process refuse requests without a token that nobody else knows.
 
     Ray's processes listen on every interface of the machine, and run what they are sent. Ray reads these variables

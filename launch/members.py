@@ -1,15 +1,15 @@
 """Run folders that a sweep makes or goes on with: what its units do, wherever and however often they are computed."""
 
-from launch import console, retrain, search
+from launch import retrain, search
 from launch.compute import environment_of
-from launch.runs import options_of
+from launch.rank_start import on_other_ranks
+from launch.runs import options_of, tell_differences
 from results.history import read_history
 from results.records import ResultRecord
-from results.run_dir import RunDir, environment_differences, lock, open_run
+from results.run_dir import RunDir, lock, open_run
 from results.summary import summarise_retrain
+from retrain.distributed import ALONE, Ranks
 from retrain.model_file import ModelCard, is_model_folder, read_card
-from search_spaces.errors import DocumentError
-from search_spaces.strict_json import load
 
 PATIENCE_S = 60.0
 """How long a worker that was given up may still hold a run."""
@@ -42,22 +42,14 @@ def go_on_searching(folder: RunDir) -> ResultRecord:
         search.finish(folder)
         return finished
     options = options_of(folder, search.Options)
-    _tell_differences(folder, threads=options.threads)
+    tell_differences(folder, environment_of(options.threads))
     return search.execute(folder, options)
 
 
-def go_on_training(folder: RunDir) -> ModelCard:
-    """The end of a retraining whose lock the caller holds."""
+def go_on_training(folder: RunDir, ranks: Ranks = ALONE) -> ModelCard:
+    """The end of a retraining whose lock the caller holds, on as many ranks as it was begun on, or on torchrun's."""
     options = options_of(folder, retrain.Options)
-    _tell_differences(folder, threads=options.threads)
-    return retrain.execute(folder, options)
-
-
-def _tell_differences(folder: RunDir, *, threads: int) -> None:
-    try:
-        before = load(folder.env_path)
-    except DocumentError as error:
-        console.log(f"the run's first environment is unknown: {error}")
-        return
-    for line in environment_differences(before, environment_of(threads)):
-        console.log(f"environment differs, so results may: {line}")
+    if ranks.size > 1:
+        options = on_other_ranks(options, ranks.size)
+    tell_differences(folder, environment_of(options.threads, ranks=options.ranks))
+    return retrain.execute(folder, options, ranks)

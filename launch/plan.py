@@ -91,13 +91,21 @@ class Plan:
         return sum(self.parts_s.values())
 
 
-def make_plan(*, steps: int, parts_s: Mapping[str, float], trial: Trial, num_params: int, journal_bytes: int) -> Plan:
-    """The plan that follows from trial steps."""
+def make_plan(
+    *,
+    steps: int,
+    parts_s: Mapping[str, float],
+    trial: Trial,
+    num_params: int,
+    journal_bytes: int,
+    num_kept: int = 0,
+) -> Plan:
+    """The plan that follows from trial steps; `num_kept` checkpoints stay beside the newest ones."""
     return Plan(
         steps=steps,
         parts_s=parts_s,
         peak_bytes=trial.peak_bytes,
-        disk_bytes=KEPT_CHECKPOINTS * ADAM_COPIES * 4 * num_params + journal_bytes,
+        disk_bytes=(KEPT_CHECKPOINTS + num_kept) * ADAM_COPIES * 4 * num_params + journal_bytes,
         num_params=num_params,
     )
 

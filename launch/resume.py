@@ -5,10 +5,12 @@ from pathlib import Path
 
 from launch import console, family, members, retrain, search, sweep_scaling
 from launch.executors import ExecutorName
+from launch.ranks import torchrun_ranks
 from launch.runs import options_of
 from launch.sweeps import with_executor
 from results.history import read_history
 from results.run_dir import RunDir, lock, open_run
+from retrain.distributed import Ranks
 from search_spaces.errors import UsageError
 
 POSITIONALS = ("run",)
@@ -36,6 +38,14 @@ class Options:
 
 def run(options: Options) -> int:
     """Take the lock, say what differs from the run's first environment, and go on."""
+    with torchrun_ranks() as ranks:
+        if ranks.is_first:
+            return _resume(options, ranks)
+        retrain.follow(ranks)
+        return 0
+
+
+def _resume(options: Options, ranks: Ranks) -> int:
     folder = open_run(options.run)
     if (
         folder.kind in ("search", "retrain")
@@ -44,12 +54,14 @@ def run(options: Options) -> int:
         raise UsageError(
             f"executor, parallel and ray_address must go with a sweep, but {options.run} is a {folder.kind}"
         )
+    if folder.kind != "retrain" and ranks.size > 1:
+        raise UsageError(f"torchrun must go with a retraining, but {options.run} is a {folder.kind}")
     with lock(folder):
         match folder.kind:
             case "search":
                 _resume_search(folder, options)
             case "retrain":
-                retrain.show_result(folder, members.go_on_training(folder), as_json=options.json)
+                retrain.show_result(folder, members.go_on_training(folder, ranks), as_json=options.json)
             case "scaling":
                 scaling = with_executor(options_of(folder, sweep_scaling.Options), options)
                 sweep_scaling.execute(folder, scaling)

@@ -1,22 +1,27 @@
 """`movinas retrain`: train the network of a spec, from scratch or from weights."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from launch import console
 from launch.clips import ClipConfig, Tally, endless, manifest_text, once, short_side_of, videos_of
-from launch.compute import Amp, Compute, environment_of, resolved, set_up
+from launch.compute import Compute, TrainingAmp, environment_of, set_up
 from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_net
+from launch.rank_start import RankExecutor, check_ranks, require_same_division, resolved_on_ranks, start_ranks
+from launch.ranks import local_number, torchrun_ranks
 from launch.run_report import write_report
-from launch.runs import absolute_init, held_new, model_folder, variant_of
+from launch.runs import absolute_init, held_new, model_folder, options_of, require_same, tell_differences, variant_of
 from launch.specs import find_spec, find_variant
-from results.checkpoint import load_newest
-from results.run_dir import RunDir, create_run, open_run
+from results.checkpoint import Checkpoint, load_newest
+from results.run_dir import RunDir, create_run, lock, open_run
 from results.stopwatch import Stopwatch
 from results.summary import summarise_retrain
 from results.telemetry import Telemetry
+from retrain.distributed import ALONE, Ranks
 from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
 from retrain.model_file import ModelCard, load_model, read_card
@@ -31,12 +36,22 @@ from search_spaces.strict_json import pretty
 from supernet.evaluator import WEIGHTS
 from supernet.extract import extract
 from supernet.supernet import Supernet
-from supernet.tensors import from_bytes, load_exactly
+from supernet.tensors import from_bytes, load_exactly, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch, ClipReader
 from video.manifest import Manifest, load_manifest
 
 POSITIONALS = ("spec",)
+SHORT = {"ray_address": "--ray-address"}
+ASIDE = (
+    *("spec", "data", "variant", "out", "plan", "json", "resume"),
+    *("device", "threads", "workers", "executor", "gpus", "ray_address", "max_failures"),
+    *("ranks", "recipe.accumulation"),  # whose product must not: `require_same_division`
+    *("clips.cache_dir", "clips.cache_bytes"),
+)
+"""Options that may differ where a run goes on: who computes, and files of which the run keeps a copy."""
+WRITER_PATIENCE_S = 60.0
+"""How long the first rank waits for the one of a try before to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +71,15 @@ class Options:
         device: auto, cpu, cuda, ...
         threads: Of torch; 0 takes all cores.
         workers: Processes that read clips; -1 chooses, 0 reads in this one.
-        amp: Autocast of the network.
+        amp: Autocast of the network: off, bf16, or fp16 with a scaled loss.
+        ranks: Processes that train together, each with its share of every batch, and threads and workers of its own.
+            torchrun starts them itself.
+        executor: Who runs the ranks: inline on this machine, or ray for workers of Ray Train.
+        gpus: Of each rank on Ray, 0 or 1.
+        ray_address: host:port of a running cluster, or auto; None starts one.
+        max_failures: How often the ranks on Ray are begun again, from the newest checkpoint, after the loss of one.
+        resume: auto goes on where `out` is a run with the same options, and begins where there is none; never refuses
+            a folder that exists.
         plan: Print steps, memory, disk and an estimate of time, and stop.
         json: Print one JSON document at the end.
     """
@@ -72,54 +95,136 @@ class Options:
     device: str = "auto"
     threads: int = 0
     workers: int = -1
-    amp: Amp = "off"
+    amp: TrainingAmp = "off"
+    ranks: int = 1
+    executor: RankExecutor = "inline"
+    gpus: int = 0
+    ray_address: str | None = None
+    max_failures: int = 3
+    resume: Literal["never", "auto"] = "never"
     plan: bool = False
     json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What every rank knows of a training; the first has it from the run folder, which the others need not see."""
+
+    options: Options
+    spec_file: SpecFile
+    manifest: Manifest
+    checkpoint: Checkpoint | None
 
 
 def run(options: Options) -> int:
     """Train and say how well it went."""
     if options.plan:
         return show_plan(plan(options, *check(options)), as_json=options.json)
-    folder, card = retrain(options)
-    show_result(folder, card, as_json=options.json)
+    with torchrun_ranks() as ranks:
+        if ranks.is_first:
+            folder, card = retrain(options, ranks)
+            show_result(folder, card, as_json=options.json)
+        else:
+            follow(ranks)
     return 0
 
 
-def retrain(options: Options) -> tuple[RunDir, ModelCard]:
-    """Check everything, make the run folder, and train."""
+def retrain(options: Options, ranks: Ranks = ALONE) -> tuple[RunDir, ModelCard]:
+    """Check everything, make the run folder, or find it where the options say so, and train.
+
+    Args:
+        options: As given.
+        ranks: Of torchrun, of which this is the first.
+    """
+    with begun(options, ranks) as (folder, kept):
+        return folder, execute(folder, kept, ranks)
+
+
+@contextlib.contextmanager
+def begun(options: Options, ranks: Ranks = ALONE) -> Iterator[tuple[RunDir, Options]]:
+    """The run folder, held, and the resolved options.
+
+    Raises:
+        UsageError: Options do not go together, or are not those of the run that is there.
+    """
     spec_file, manifest = check(options)
-    kept = replace(resolved(options), data=options.data.resolve(), init=absolute_init(options.init))
+    kept = replace(options, data=options.data.resolve(), init=absolute_init(options.init), resume="never")
+    kept = resolved_on_ranks(kept, ranks)
+    texts = {"spec.json": pretty(asdict(spec_file)), "manifest.jsonl": manifest_text(manifest)}
+    if options.resume == "auto" and options.out.exists():
+        folder = open_run(options.out, kind="retrain")
+        with lock(folder):
+            require_same(folder, kept, files=texts, aside=ASIDE)
+            require_same_division(options_of(folder, Options), kept)
+            tell_differences(folder, environment_of(kept.threads, ranks=kept.ranks))
+            yield folder, kept
+        return
+    environment = pretty(environment_of(kept.threads, ranks=kept.ranks))
     folder = create_run(
-        options.out,
-        kind="retrain",
-        files={
-            "config.yaml": to_yaml(kept),
-            "env.json": pretty(environment_of(kept.threads)),
-            "spec.json": pretty(asdict(spec_file)),
-            "manifest.jsonl": manifest_text(manifest),
-        },
+        options.out, kind="retrain", files={**texts, "config.yaml": to_yaml(kept), "env.json": environment}
     )
     with held_new(folder):
-        return folder, execute(folder, kept)
+        yield folder, kept
 
 
-def execute(run: RunDir, options: Options) -> ModelCard:
+def execute(run: RunDir, options: Options, ranks: Ranks = ALONE) -> ModelCard:
     """Train in a run folder whose lock the caller holds, from its newest checkpoint on."""
-    compute = set_up(options)
-    telemetry, stopwatch = Telemetry(run.telemetry_path), Stopwatch()
-    checkpoint = load_newest(run.checkpoints_path)
-    telemetry.append("resume" if checkpoint else "start", environment=environment_of(compute.num_threads))
-    trainer = _trainer(run, options, compute, telemetry=telemetry, fresh=checkpoint is None)
+    if ranks.size == 1 and (options.ranks > 1 or options.executor == "ray"):
+        folder = run.path.resolve()
+        start_ranks(train_as_rank, (folder, options), options, folder=folder)
+    else:
+        train(run, options, ranks)
+    write_report(run)
+    return read_card(run.model_path)
+
+
+def train_as_rank(task: tuple[Path, Options], ranks: Ranks) -> None:
+    """What each rank does that was started to train in a run folder that another process holds."""
+    if not ranks.is_first:
+        follow(ranks)
+        return
+    folder, options = task
+    run = open_run(folder, kind="retrain")
+    with lock(run, patience_s=WRITER_PATIENCE_S, as_writer=True):
+        train(run, options, ranks)
+
+
+def train(run: RunDir, options: Options, ranks: Ranks) -> None:
+    """Train as the first rank, from the newest checkpoint of the run on."""
+    telemetry = Telemetry(run.telemetry_path)
+
+    def job() -> Job:
+        found = load_newest(run.checkpoints_path)
+        return Job(
+            options=options,
+            spec_file=read_spec(run.spec_path),
+            manifest=load_manifest(run.manifest_path),
+            # as a plain mapping, which travels
+            checkpoint=None if found is None else replace(found, blobs=dict(found.blobs)),
+        )
+
+    shared = ranks.from_first(job)
+    checkpoint = shared.checkpoint
+    compute = set_up(options, local_rank=_local_rank(ranks))
+    environment = environment_of(compute.num_threads, ranks=ranks.size)
+    telemetry.append("resume" if checkpoint else "start", environment=environment)
+    trainer = _trainer(shared, compute, ranks=ranks, telemetry=telemetry)
     progress = console.Progress("retrain", total=trainer.num_steps, done=checkpoint.number if checkpoint else 0)
-    for record in trainer.fit(run, checkpoint, stopwatch):
+    for record in trainer.fit(run, checkpoint, Stopwatch()):
         val = "" if record.val_top1 is None else f"  val top-1 {record.val_top1:.3f}"
         progress.update(
             record.step, f"epoch {record.epoch}  loss {record.train_loss:.3f}  train top-1 {record.train_top1:.3f}{val}"
         )
     telemetry.append("end")
-    write_report(run)
-    return read_card(run.model_path)
+
+
+def follow(ranks: Ranks) -> None:
+    """Train as a rank that is not the first, which says what is trained, and alone writes."""
+    job: Job = ranks.from_first(_unasked)
+    compute = set_up(job.options, local_rank=_local_rank(ranks))
+    trainer = _trainer(job, compute, ranks=ranks, telemetry=None)
+    for _ in trainer.fit(None, job.checkpoint, Stopwatch()):
+        pass
 
 
 def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...], seed: int, recipe: Recipe) -> VideoNet:
@@ -157,13 +262,26 @@ def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...],
 
 
 def accuracy_of(
-    reader: ClipReader, *, batch_size: int, class_names: tuple[str, ...], compute: Compute, tally: Tally
+    reader: ClipReader,
+    *,
+    batch_size: int,
+    class_names: tuple[str, ...],
+    compute: Compute,
+    tally: Tally,
+    ranks: Ranks = ALONE,
 ) -> Callable[[VideoNet], float]:
-    """Top-1 accuracy of a network over the middle clip of every video of a reader."""
-    batches: Callable[[], Iterator[ClipBatch]] = once(reader, batch_size=batch_size, compute=compute, tally=tally)
+    """Top-1 accuracy of a network over the middle clip of every video of a reader, by all ranks and the same on each.
+
+    The batches are those of one process, whichever rank runs them, and so the accuracy is, to the last bit.
+    """
+    batches: Callable[[], Iterator[ClipBatch]] = once(
+        reader, batch_size=batch_size, compute=compute, tally=tally, ranks=ranks
+    )
 
     def accuracy(net: VideoNet) -> float:
-        logits = clip_logits(net, batches(), device=compute.device, amp_dtype=compute.amp_dtype)
+        mine = clip_logits(net, batches(), device=compute.device, amp_dtype=compute.amp_dtype)
+        logits = mine if ranks.size == 1 else ranks.interleaved(list(mine))
+        tally.exchange()
         predictions = predict(logits, num_videos=len(reader.items), num_classes=len(class_names), num_views=1)
         return report_of(predictions, class_names=class_names, views="1x1").top1
 
@@ -172,6 +290,7 @@ def accuracy_of(
 
 def check(options: Options) -> tuple[SpecFile, Manifest]:
     """Find whatever can be wrong before the first step; nothing is written. Errors are those of spec and manifest."""
+    check_ranks(options)
     spec_file = find_spec(options.spec)
     if options.variant is not None:
         variant = find_variant(options.variant, arch=spec_file.arch)
@@ -188,34 +307,45 @@ def plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> Plan:
     """What the training will take, from trial steps here."""
     compute = set_up(options)
     recipe, num_videos = options.recipe, len(manifest.of("train"))
+    micro_batch = recipe.batch_size // (options.ranks * recipe.accumulation)
     net = VideoNet(spec_file.arch, spec_file.variant, num_classes=manifest.num_classes)
     trial = try_net(
         net,
-        batch_size=recipe.batch_size,
+        batch_size=micro_batch,
         clip=_with_frames(spec_file.arch.clip, recipe.train_frames),
         compute=compute,
     )
     num_steps = recipe.num_steps(num_videos)
     num_evaluations = sum(recipe.evaluation_due(epoch) for epoch in range(recipe.epochs))
-    forwards = recipe.calibration_batches + len(manifest.of("val")) / recipe.batch_size
+    num_forwards = recipe.calibration_batches * recipe.accumulation + len(manifest.of("val")) / (
+        micro_batch * options.ranks
+    )
     return make_plan(
         steps=num_steps,
         parts_s={
-            "training": num_steps * trial.train_s,
-            "evaluations": num_evaluations * forwards * trial.forward_s,
+            "training": num_steps * recipe.accumulation * trial.train_s,
+            "evaluations": num_evaluations * num_forwards * trial.forward_s,
         },
         trial=trial,
         num_params=sum(parameter.numel() for parameter in net.parameters()),
         journal_bytes=200 * recipe.epochs,
+        num_kept=recipe.epochs // recipe.keep_every if recipe.keep_every else 0,
     )
 
 
-def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Telemetry, fresh: bool) -> Trainer:
-    spec_file = read_spec(run.spec_path)
-    manifest = load_manifest(run.manifest_path)
+def _local_rank(ranks: Ranks) -> int | None:
+    return local_number("LOCAL_RANK", 0) if ranks.size > 1 else None
+
+
+def _unasked() -> Job:
+    raise AssertionError("only the first rank is asked what is trained")
+
+
+def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry | None) -> Trainer:
+    options, spec_file, manifest = job.options, job.spec_file, job.manifest
     recipe, clip = options.recipe, spec_file.arch.clip
     items, val_items = videos_of(manifest, "train", path=options.data), manifest.of("val")
-    tally = Tally(options.clips, num_videos=len(items) + len(val_items), telemetry=telemetry)
+    tally = Tally(options.clips, num_videos=len(items) + len(val_items), telemetry=telemetry, ranks=ranks)
     short_side = short_side_of(spec_file.arch) if options.clips.short_side is None else options.clips.short_side
     clips = replace(options.clips, short_side=short_side)
     train_reader = clips.reader(items, _with_frames(clip, recipe.train_frames), seed=options.seed, training=True)
@@ -224,18 +354,23 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
     if val_items:
         accuracy = accuracy_of(
             clips.reader(val_items, test_clip, seed=options.seed, training=False),
-            batch_size=recipe.batch_size,
+            batch_size=recipe.batch_size // (ranks.size * recipe.accumulation),
             class_names=manifest.class_names,
             compute=compute,
             tally=tally,
+            ranks=ranks,
         )
+    fresh = job.checkpoint is None
     net = initial_net(
         spec_file,
-        options.init if fresh else "scratch",
+        options.init if fresh and ranks.is_first else "scratch",
         class_names=manifest.class_names,
         seed=options.seed,
         recipe=recipe,
     )
+    if fresh:
+        weights = ranks.from_first(lambda: to_bytes(net.state_dict()))
+        load_exactly(net, from_bytes(weights), source="the first rank")
     return Trainer(
         net.to(compute.device),
         recipe,
@@ -259,10 +394,14 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
             batch_size=recipe.batch_size,
             compute=compute,
             tally=tally,
+            num_ahead=recipe.accumulation,
+            ranks=ranks,
+            accumulation=recipe.accumulation,
         ),
         accuracy=accuracy,
         seed=options.seed,
         amp_dtype=compute.amp_dtype,
+        ranks=ranks,
     )
 
 

@@ -1,16 +1,19 @@
 """What a run folder keeps of its command, and how a new one is held."""
 
 import contextlib
+import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from launch import console
 from launch.options import from_yaml
 from launch.specs import find_variant
-from results.run_dir import RunDir, lock, open_run
+from results.run_dir import Environment, RunDir, environment_differences, lock, open_run
 from retrain.model_file import ModelCard, is_model_folder
-from search_spaces.errors import MovinasError, RunFolderError, SpecError, UsageError
+from search_spaces.errors import DocumentError, MovinasError, RankLostError, RunFolderError, SpecError, UsageError
+from search_spaces.strict_json import load
 from search_spaces.variant import Variant
 
 T = TypeVar("T")
@@ -28,6 +31,57 @@ def options_of(run: RunDir, options: type[T]) -> T:
         raise RunFolderError(f"must hold config.yaml, but got {error.strerror}", path=run.path) from error
     except (UsageError, UnicodeDecodeError) as error:
         raise RunFolderError(f"must hold a readable configuration, but {error}", path=run.config_path) from error
+
+
+def require_same(run: RunDir, options: object, *, files: Mapping[str, str], aside: Collection[str]) -> None:
+    """Refuse to go on with a run under another configuration.
+
+    Args:
+        run: Its folder.
+        options: Resolved.
+        files: Names of files of the run to the texts they must have; errors call them by their stem.
+        aside: Dotted names of options that may differ, for the results do not depend on them.
+
+    Raises:
+        UsageError: Something differs; the text names the option.
+        RunFolderError: The run's own configuration does not read.
+    """
+    before, now = _named_values(options_of(run, type(options))), _named_values(options)
+    for name, value in now.items():
+        if name not in aside and before[name] != value:
+            raise UsageError(
+                f"{run.path} goes on with the options it was begun with, but {name} was {before[name]} and is now "
+                f"{value}; keep it, or choose another --out"
+            )
+    for name, text in files.items():
+        if (run.path / name).read_text("utf-8") != text:
+            raise UsageError(
+                f"{run.path} goes on with the {Path(name).stem} it was begun with, but got another; keep it, or choose "
+                "another --out"
+            )
+
+
+def _named_values(options: object, prefix: str = "") -> dict[str, object]:
+    """Values of options by their dotted names."""
+    values: dict[str, object] = {}
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        name, value = f"{prefix}{field.name}", getattr(options, field.name)
+        if dataclasses.is_dataclass(value):
+            values |= _named_values(value, f"{name}.")
+        else:
+            values[name] = value
+    return values
+
+
+def tell_differences(run: RunDir, now: Environment) -> None:
+    """Log what of the environment is not as it was when the run was begun."""
+    try:
+        before = load(run.env_path)
+    except DocumentError as error:
+        console.log(f"the run's first environment is unknown: {error}")
+        return
+    for line in environment_differences(before, now):
+        console.log(f"environment differs, so results may: {line}")
 
 
 def absolute_init(init: str) -> str:
@@ -80,7 +134,7 @@ def held_new(run: RunDir) -> Iterator[None]:
     with lock(run):
         try:
             yield
-        except MovinasError:
-            if not any(run.checkpoints_path.iterdir()):
+        except MovinasError as error:
+            if not isinstance(error, RankLostError) and not any(run.checkpoints_path.iterdir()):
                 shutil.rmtree(run.path)
             raise

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -78,8 +78,16 @@ class _BadCheckpointError(Exception):
 _MANIFESTS = TypeAdapter(tuple[_Manifest], config=ConfigDict(strict=True, extra="forbid"))
 
 
-def save_checkpoint(root: Path, number: int, blobs: Mapping[str, bytes], *, num_records: int, keep: int = 2) -> Path:
-    """Save `blobs` as checkpoint `number` and remove those older than the newest `keep`.
+def save_checkpoint(
+    root: Path,
+    number: int,
+    blobs: Mapping[str, bytes],
+    *,
+    num_records: int,
+    keep: int = 2,
+    spared: Container[int] = (),
+) -> Path:
+    """Save `blobs` as checkpoint `number` and remove those older than the newest `keep`, but for those `spared`.
 
     Killed or failing at any point, the newest checkpoint that was complete before, or this one, loads. Saving a number
     again replaces it. The caller must be the only writer (see `run_dir.lock`).
@@ -99,7 +107,7 @@ def save_checkpoint(root: Path, number: int, blobs: Mapping[str, bytes], *, num_
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"must be writable, but got {error.strerror or error}", path=final) from error
     try:
-        _prune(root, number, keep)
+        _prune(root, number, keep, spared)
     except OSError as error:
         logger.warning("%s: old checkpoints were left: %s", root, error.strerror)
     return final
@@ -181,12 +189,12 @@ def _sweep(root: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _prune(root: Path, number: int, keep: int) -> None:
+def _prune(root: Path, number: int, keep: int, spared: Container[int]) -> None:
     entries = _entries(root)
     names = {entry.path.name for entry in entries}
     stale = [entry for entry in entries if entry.replaced and f"step_{entry.number:08d}" in names]
     older = [entry for entry in entries if entry.number < number and entry not in stale]
-    for entry in stale + older[keep - 1 :]:
+    for entry in [*stale, *(entry for entry in older[keep - 1 :] if entry.number not in spared)]:
         files.remove_folder(entry.path)
 
 

@@ -109,8 +109,13 @@ class RunDir:
 
     @property
     def lock_path(self) -> Path:
-        """Held by the one process that writes."""
+        """Held by the one process that works on the run, or that has others do so."""
         return self.path / ".lock"
+
+    @property
+    def writer_lock_path(self) -> Path:
+        """Held by the one of those others that writes, for it may outlive for a moment whoever holds the run."""
+        return self.path / ".writer-lock"
 
 
 def create_run(path: Path, *, kind: Kind, files: Mapping[str, str]) -> RunDir:
@@ -168,18 +173,20 @@ def open_run(path: Path, *, kind: Kind | None = None) -> RunDir:
 
 
 @contextlib.contextmanager
-def lock(run: RunDir, *, patience_s: float = _PATIENCE_S) -> Iterator[None]:
+def lock(run: RunDir, *, patience_s: float = _PATIENCE_S, as_writer: bool = False) -> Iterator[None]:
     """Hold the run as its only writer; the system frees it when the process dies, however it dies.
 
     Args:
         run: The run.
         patience_s: How long to wait for another process to end.
+        as_writer: Hold it on behalf of another process, which holds it, too.
 
     Raises:
         RunFolderError: Another process holds it; the text names that process.
     """
     try:
-        descriptor = os.open(run.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        path = run.writer_lock_path if as_writer else run.lock_path
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise RunFolderError(f"must be writable, but got {error.strerror}", path=run.path) from error
     _held.add(descriptor)

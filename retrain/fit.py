@@ -1,32 +1,33 @@
-"""Training of one network: a visible loop, resumable at any step."""
+"""Training of one network, by one process or several: a visible loop, resumable at any step."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
-from results.checkpoint import Checkpoint, save_checkpoint
-from results.journal import Journal
+from results.checkpoint import Checkpoint
 from results.records import EpochRecord
 from results.run_dir import RunDir
 from results.stopwatch import Stopwatch
-from results.telemetry import Telemetry
+from retrain.distributed import ALONE, Ranks
 from retrain.model_file import ModelCard, save_model
 from retrain.objective import Objective
 from retrain.recipe import Recipe
+from retrain.writer import RunWriter
 from search_spaces.errors import CheckpointError, UsageError
 from search_spaces.strict_json import canonical, loads
-from supernet.calibrate import calibrate
+from supernet.calibrate import calibrate, synchronise
 from supernet.optim import WeightAverage, adamw, cosine_with_warmup
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
 
 Batches = Callable[[int], Iterator[ClipBatch]]
-"""Batches from a position of an endless stream on; the position counts batches."""
+"""The micro-batches that this rank runs, of an endless stream, from a step on."""
 Accuracy = Callable[[VideoNet], float | None]
-"""Top-1 accuracy of a network on the validation split, None where there is none."""
+"""Top-1 accuracy of a network on the validation split, by all ranks; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +42,19 @@ class _Sums:
 class Trainer:
     """A network in training and everything a checkpoint must hold of it.
 
+    The step is the mean over the micro-batches of all ranks, of gradients and of how far running statistics move. Every
+    rank makes the same step, and so has the same network and can go on from the same checkpoint.
+
     Args:
         net: The network, on its device.
         recipe: How it is trained.
         num_videos: Videos of the training split.
         card: Of the network; epoch and accuracy are filled in.
-        train_batches: Endless stream of training batches.
+        train_batches: Endless stream of this rank's training batches.
         accuracy: Measures a network on the validation split.
         seed: Of what the network draws in training: dropout and stochastic depth.
-        amp_dtype: Type of autocast, None for none.
+        amp_dtype: Type of autocast, None for none; with float16 the loss is scaled, so that gradients stay in range.
+        ranks: The processes that train together.
     """
 
     def __init__(
@@ -63,53 +68,70 @@ class Trainer:
         accuracy: Accuracy,
         seed: int,
         amp_dtype: torch.dtype | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.recipe = recipe
         self.steps_per_epoch = recipe.steps_per_epoch(num_videos)
         self.num_steps = recipe.num_steps(num_videos)
         self._net, self._card, self._train_batches, self._accuracy = net, card, train_batches, accuracy
-        self._device = next(net.parameters()).device
+        self._device, self._ranks = next(net.parameters()).device, ranks
+        self._synchronise(net)
+        self._statistics = [buffer for buffer in net.buffers() if buffer.is_floating_point()]
         self._objective = Objective(recipe=recipe, seed=seed, device=self._device, amp_dtype=amp_dtype)
         self._optimizer = adamw(net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=amp_dtype is torch.float16)
         self._average = WeightAverage(net, decay=recipe.ema_decay)
         self._best: tuple[ModelCard, bytes] | None = None
         self._sums = _Sums()
 
-    def fit(self, run: RunDir, checkpoint: Checkpoint | None, stopwatch: Stopwatch) -> Iterator[EpochRecord]:
+    def fit(self, run: RunDir | None, checkpoint: Checkpoint | None, stopwatch: Stopwatch) -> Iterator[EpochRecord]:
         """Train, or go on from `checkpoint`; yields each epoch's record after it is safe in the journal.
 
-        At the end the folder holds the best of the evaluated networks, or the last where there is no validation split.
+        The folder holds the best of the networks evaluated so far, or the last where there is no validation split.
+
+        Args:
+            run: The folder, whose lock is held; None on every rank but the first, which alone writes.
+            checkpoint: The same on every rank.
+            stopwatch: Takes the times of each step's phases.
 
         Raises:
             UsageError: The loss is no longer finite.
+            RankLostError: Another rank has ended.
         """
-        telemetry = Telemetry(run.telemetry_path)
         first_step = 0
         if checkpoint is not None:
             first_step = checkpoint.number
             self._restore(checkpoint.blobs)
-        with Journal.open(run.journal_path, keep=checkpoint.num_records if checkpoint else 0) as journal:
+        with RunWriter(run, num_records=checkpoint.num_records if checkpoint else 0) as writer:
             stream = self._train_batches(first_step)
             for step in range(first_step, self.num_steps):
-                with stopwatch.phase("data"):
-                    batch = next(stream)
                 with stopwatch.phase("train"):
-                    self._step(step, batch)
+                    self._step(step, stream, stopwatch)
                 record = None
                 if (step + 1) % self.steps_per_epoch == 0:
                     with stopwatch.phase("evaluate"):
-                        record = self._end_epoch(step)
+                        record = self._end_epoch(step, run)
                     with stopwatch.phase("journal"):
-                        journal.append(record)
-                if (step + 1) % self.recipe.checkpoint_every == 0 or step + 1 == self.num_steps:
+                        writer.append(record)
+                if self._checkpoint_due(step):
                     with stopwatch.phase("checkpoint"):
-                        save_checkpoint(run.checkpoints_path, step + 1, self._state(), num_records=journal.num_records)
-                telemetry.append("phase_times", step=step, seconds=stopwatch.take())
+                        writer.save(step + 1, self._state, spared=self._spared)
+                writer.tell(step, stopwatch.take())
                 if record is not None:
                     yield record
         self._save_best(run)
 
-    def _step(self, step: int, batch: ClipBatch) -> None:
+    @property
+    def _spared(self) -> range:
+        """Numbers of the checkpoints that are kept for good."""
+        every = self.recipe.keep_every * self.steps_per_epoch
+        return range(every, self.num_steps + 1, every) if every else range(0)
+
+    def _checkpoint_due(self, step: int) -> bool:
+        done = step + 1
+        return done % self.recipe.checkpoint_every == 0 or done == self.num_steps or done in self._spared
+
+    def _step(self, step: int, stream: Iterator[ClipBatch], stopwatch: Stopwatch) -> None:
         recipe = self.recipe
         factor = cosine_with_warmup(
             step,
@@ -120,25 +142,53 @@ class Trainer:
             group["lr"] = recipe.learning_rate * factor
         self._net.train()
         self._optimizer.zero_grad(set_to_none=True)
-        answer = self._objective.backward(self._net, batch, step=step)
+        answer_2 = self._backward(step, stream, stopwatch)
+        self._scaler.unscale_(self._optimizer)
         torch.nn.utils.clip_grad_norm_(self._net.parameters(), recipe.max_gradient_norm)
-        self._optimizer.step()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
         self._average.update(self._net)
-        loss_value, num_correct = torch.stack([answer.loss.double(), answer.num_correct.double()]).tolist()
+        loss_value, num_correct = answer_2.tolist()
         if not math.isfinite(loss_value):
             raise UsageError(
                 f"the loss must stay finite, but got {loss_value} in step {step}; "
                 f"choose a learning_rate below {recipe.learning_rate}"
             )
         self._sums = _Sums(
-            loss=self._sums.loss + loss_value * len(batch.indices),
-            correct=self._sums.correct + int(num_correct),
-            clips=self._sums.clips + len(batch.indices),
+            loss=self._sums.loss + loss_value * recipe.batch_size,
+            correct=self._sums.correct + round(num_correct),
+            clips=self._sums.clips + recipe.batch_size,
         )
 
-    def _end_epoch(self, step: int) -> EpochRecord:
+    def _backward(self, step: int, stream: Iterator[ClipBatch], stopwatch: Stopwatch) -> Tensor:
+        """Gradients and running statistics of the step on every rank; mean loss and number of right answers, (2,)."""
+        per_rank, ranks = self.recipe.accumulation, self._ranks
+        share = 1.0 / (per_rank * ranks.size)
+        scaled: float | Tensor = share
+        if self._scaler.is_enabled():
+            scaled = self._scaler.scale(torch.full((), share, device=self._device))
+        before = [tensor.clone() for tensor in self._statistics]
+        after = [torch.zeros_like(tensor) for tensor in self._statistics]
+        answer_2 = torch.zeros(2, device=self._device)
+        for number in range(ranks.rank * per_rank, (ranks.rank + 1) * per_rank):
+            with stopwatch.phase("data"):
+                batch = next(stream)
+            torch._foreach_copy_(self._statistics, before)  # each micro-batch moves those of the step before
+            answer = self._objective.backward(self._net, batch, step=step, micro_batch=number, share=scaled)
+            torch._foreach_add_(after, self._statistics, alpha=share)
+            answer_2 += torch.stack([answer.loss.float() * share, answer.num_correct.float()])
+        torch._foreach_copy_(self._statistics, after)
+        gradients = [parameter.grad for parameter in self._net.parameters() if parameter.grad is not None]
+        ranks.add([*gradients, *self._statistics, answer_2])
+        return answer_2
+
+    def _synchronise(self, net: VideoNet) -> None:
+        if self.recipe.sync_batch_norm and self._ranks.size > 1:
+            synchronise(net, self._ranks.rows)
+
+    def _end_epoch(self, step: int, run: RunDir | None) -> EpochRecord:
         epoch = step // self.steps_per_epoch
-        top1 = self._evaluate(epoch) if self.recipe.evaluation_due(epoch) else None
+        top1 = self._evaluate(epoch, run) if self.recipe.evaluation_due(epoch) else None
         sums, self._sums = self._sums, _Sums()
         return EpochRecord(
             epoch=epoch,
@@ -148,25 +198,36 @@ class Trainer:
             val_top1=top1,
         )
 
-    def _evaluate(self, epoch: int) -> float | None:
+    def _evaluate(self, epoch: int, run: RunDir | None) -> float | None:
         net = self._averaged()
         top1 = self._accuracy(net)
         best = None if self._best is None else self._best[0].val_top1
         if best is None or top1 is None or top1 >= best:
             self._best = (replace(self._card, epoch=epoch, val_top1=top1), to_bytes(net.state_dict()))
+            self._save_best(run)
         return top1
 
     def _averaged(self) -> VideoNet:
-        """The network with averaged weights and running statistics that belong to them."""
+        """The network with averaged weights and running statistics that belong to them, the same on every rank.
+
+        The statistics are the plain mean over the micro-batches of all ranks in the first steps.
+        """
         net = VideoNet(self._card.arch, self._card.variant, num_classes=len(self._card.class_names))
         net.load_state_dict(self._average.tensors)
         net.to(self._device)
+        self._synchronise(net)
         stream = self._train_batches(0)
-        calibrate(net, (next(stream) for _ in range(self.recipe.calibration_batches)), device=self._device)
+        num_batches = self.recipe.calibration_batches * self.recipe.accumulation
+        calibrate(net, (next(stream) for _ in range(num_batches)), device=self._device)
+        statistics = [buffer for buffer in net.buffers() if buffer.is_floating_point()]
+        torch._foreach_div_(statistics, self._ranks.size)
+        self._ranks.add(statistics)
         return net.eval()
 
-    def _save_best(self, run: RunDir) -> None:
+    def _save_best(self, run: RunDir | None) -> None:
         assert self._best is not None
+        if run is None:
+            return
         card, weights = self._best
         net = VideoNet(card.arch, card.variant, num_classes=len(card.class_names))
         load_exactly(net, from_bytes(weights), source="the best network")
@@ -178,6 +239,7 @@ class Trainer:
             "num_averaged": self._average.num_updates,
             "best": best_card,
             "epoch": [self._sums.loss, self._sums.correct, self._sums.clips],
+            "scaler": self._scaler.state_dict(),
         }
         blobs = {
             "net.safetensors": to_bytes(self._net.state_dict()),
@@ -196,6 +258,8 @@ class Trainer:
         for name, tensor in from_bytes(blobs["average.safetensors"]).items():
             self._average.tensors[name].copy_(tensor)
         self._average.num_updates = document["num_averaged"]
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(document["scaler"])
         loss, correct, clips = document["epoch"]
         self._sums = _Sums(loss=loss, correct=correct, clips=clips)
         if document["best"] is not None:

@@ -44,14 +44,24 @@ class Objective:
     device: torch.device
     amp_dtype: torch.dtype | None
 
-    def backward(self, net: VideoNet, batch: ClipBatch, *, step: int) -> Answer:
-        """Add the gradient of the mean loss of a batch to the network's."""
+    def backward(
+        self, net: VideoNet, batch: ClipBatch, *, step: int, micro_batch: int = 0, share: float | Tensor = 1.0
+    ) -> Answer:
+        """Add `share` of the gradient of the mean loss of a batch to the network's.
+
+        Args:
+            net: In training mode.
+            batch: A micro-batch of a step.
+            step: From 0.
+            micro_batch: Its number among those of the step, on all ranks; each has draws of its own.
+            share: Its part of the step, times what keeps fp16 gradients in range; the answer is not scaled.
+        """
         clips_BCTHW, labels_B = network_input(batch, self.device)
         amp = torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None)
-        with _drawing(derive_seed(self.seed, "draws of the network", step), self.device), amp:
+        with _drawing(derive_seed(self.seed, "draws of the network", step, micro_batch), self.device), amp:
             logits_BK = net(clips_BCTHW)
         loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.recipe.label_smoothing)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss * share)
         return Answer(loss=loss.detach(), num_correct=(logits_BK.argmax(dim=1) == labels_B).sum())
 
 

@@ -12,7 +12,7 @@ class Recipe:
 
     Attributes:
         epochs: Passes over the training videos.
-        batch_size: Clips per step.
+        batch_size: Clips per step, on all ranks together.
         learning_rate: Peak of the cosine schedule, of AdamW.
         warmup_epochs: Over which the rate rises linearly.
         weight_decay: Of kernels and matrices.
@@ -30,6 +30,10 @@ class Recipe:
         evaluations: How often the validation split is measured, evenly spread; the last epoch always is.
         calibration_batches: Batches over which running statistics are computed anew before an evaluation.
         checkpoint_every: Steps between checkpoints.
+        accumulation: Micro-batches per step on each rank, each with batch statistics of its own; the step takes the
+            mean of all gradients. Two ranks with one each train as one rank with two.
+        sync_batch_norm: Whether statistics of a batch are those of the micro-batches that all ranks run at a time.
+        keep_every: Epochs between checkpoints that are kept for good; 0 keeps the newest two alone.
     """
 
     epochs: int = 60
@@ -48,11 +52,19 @@ class Recipe:
     evaluations: int = 10
     calibration_batches: int = 8
     checkpoint_every: int = 100
+    accumulation: int = 1
+    sync_batch_norm: bool = False
+    keep_every: int = 0
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.evaluations, self.calibration_batches, self.checkpoint_every) < 1:
             raise UsageError(
                 f"epochs, evaluations, calibration_batches and checkpoint_every must be at least 1, but got {self}"
+            )
+        if self.accumulation < 1 or self.batch_size % self.accumulation or self.keep_every < 0:
+            raise UsageError(
+                "accumulation must be at least 1 and divide batch_size, and keep_every at least 0, but got "
+                f"accumulation={self.accumulation}, batch_size={self.batch_size}, keep_every={self.keep_every}"
             )
         if self.batch_size < 2:
             raise UsageError(f"batch_size must be at least 2, for batch norm, but got {self.batch_size}")

@@ -153,3 +153,7 @@ class SweepError(MovinasError, RuntimeError):
 
 class ClusterError(MovinasError, RuntimeError):
     """A Ray cluster cannot be reached, or has no place for a worker."""
+
+
+class RankLostError(MovinasError, RuntimeError):
+    """A process of a data parallel training has ended before the others."""

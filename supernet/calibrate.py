@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from supernet.inputs import network_input
 from supernet.layers import BATCH_NORM_MOMENTUM, ConvNorm
+from supernet.norm import Rows
 from video.clips import ClipBatch
 
 
@@ -23,6 +24,13 @@ def calibrate(net: nn.Module, batches: Iterable[ClipBatch], *, device: torch.dev
     for layer in layers:
         layer.momentum = BATCH_NORM_MOMENTUM
     net.train(was_training)
+
+
+def synchronise(net: nn.Module, rows: Rows) -> None:
+    """Have every batch norm use the statistics of the batches of all processes that train together."""
+    for layer in net.modules():
+        if isinstance(layer, ConvNorm):
+            layer.rows = rows
 
 
 @torch.no_grad()

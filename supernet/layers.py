@@ -21,7 +21,7 @@ from search_spaces.spec import Kernel, LayerSpec, has_skip_projection
 from search_spaces.variant import Activation, Convolution, Gate, Variant
 from supernet.convolve import average_pool, branch_name, convolve, convolve_channels, flat_kernel
 from supernet.leading import leading
-from supernet.norm import activate, norm_activate
+from supernet.norm import Rows, activate, norm_activate
 from supernet.squeeze import frame_means, scale_frames
 from supernet.timeline import Timeline
 
@@ -52,6 +52,10 @@ class ConvNorm(nn.Module):
         variant: Of its switches, the dimensions of the weight: five, or four (`2plus1d`).
         running: Whether running statistics are kept for evaluation; without them, batch statistics are always used.
         generator: Source of the initial weights.
+
+    Attributes:
+        momentum: Weight of a batch in the running statistics.
+        rows: As in `norm_activate`; None norms the batches of this process alone.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class ConvNorm(nn.Module):
         super().__init__()
         self.kernel, self.stride, self.depthwise = kernel, stride, depthwise
         self.momentum = BATCH_NORM_MOMENTUM
+        self.rows: Rows | None = None
         fan_in = math.prod(kernel) * (1 if depthwise else in_channels)
         extents = flat_kernel(kernel) if variant.conv == "2plus1d" else kernel
         self.weight = nn.Parameter(torch.empty(out_channels, 1 if depthwise else in_channels, *extents))
@@ -121,6 +126,7 @@ class ConvNorm(nn.Module):
             momentum=self.momentum,
             eps=BATCH_NORM_EPS,
             activation=activation,
+            rows=self.rows,
         )
 
     def _convolve(self, x_NCHW: Tensor, weight: Tensor, timeline: Timeline, name: str) -> Tensor:

@@ -1,5 +1,6 @@
 """Batch norm and the activation after it, as one operation: what lies between them is neither written nor kept."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,9 @@ from torch.autograd.function import once_differentiable
 
 from search_spaces.variant import Activation
 from supernet import native
+
+Rows = Callable[[Tensor], Tensor]
+"""Numbers (S,) of this process to those of all that norm together, (R, S), with the gradients of all."""
 
 
 def activate(x: Tensor, activation: Activation | None) -> Tensor:
@@ -29,6 +33,7 @@ def norm_activate(
     momentum: float,
     eps: float,
     activation: Activation | None,
+    rows: Rows | None = None,
 ) -> Tensor:
     """Batch norm, then the activation.
 
@@ -42,7 +47,15 @@ def norm_activate(
         momentum: Weight of the batch in the running statistics.
         eps: Added to the variance.
         activation: Or None.
+        rows: Of synchronised batch norm, where the statistics of the batch are those of several processes.
     """
+    if rows is not None and batch_statistics:
+        mean_C, variance_C, count = _joint_statistics(x_NCHW, rows)
+        _move(running_mean, running_var, mean_C, variance_C, count=count, momentum=momentum)
+        scale_C = weight * torch.rsqrt(variance_C + eps)
+        shift_C = bias - mean_C * scale_C
+        joint_NCHW = x_NCHW * scale_C[:, None, None] + shift_C[:, None, None]
+        return activate(joint_NCHW.to(x_NCHW.dtype), activation)
     weight, bias = weight.contiguous(), bias.contiguous()  # torch's own kernel too takes them to be so
     differentiable = torch.is_grad_enabled() and (x_NCHW.requires_grad or weight.requires_grad or bias.requires_grad)
     fast = native.usable(x_NCHW, weight, bias) and x_NCHW.is_contiguous(memory_format=torch.channels_last)
@@ -55,10 +68,7 @@ def norm_activate(
     x_RC = x_NCHW.permute(0, 2, 3, 1).reshape(-1, x_NCHW.shape[1])
     if batch_statistics:
         y_RC, mean_C, variance_C = _NormActivate.apply(x_RC, weight, bias, eps, activation)  # type: ignore[no-untyped-call]
-        if running_mean is not None and running_var is not None:
-            with torch.no_grad():
-                running_mean.lerp_(mean_C, momentum)
-                running_var.lerp_(variance_C * (len(x_RC) / max(1, len(x_RC) - 1)), momentum)
+        _move(running_mean, running_var, mean_C, variance_C, count=len(x_RC), momentum=momentum)
     else:
         assert running_mean is not None
         assert running_var is not None
@@ -67,6 +77,39 @@ def norm_activate(
         native.scale_activate(x_RC, scale_C, bias - running_mean * scale_C, activation, y_RC)
     y_NCHW: Tensor = y_RC.view(x_NCHW.shape[0], *x_NCHW.shape[2:], -1).permute(0, 3, 1, 2)
     return y_NCHW
+
+
+def _joint_statistics(x_NCHW: Tensor, rows: Rows) -> tuple[Tensor, Tensor, int]:
+    """Mean and biased variance (C,) over the batches of all processes, and the numbers per channel behind them.
+
+    Each process tells those of its own, from which the others follow without the cancellation of a mean of squares
+    (Chan, Golub and LeVeque 1983, 2.1).
+    """
+    full = torch.promote_types(x_NCHW.dtype, torch.float32)
+    variance_C, mean_C = torch.var_mean(x_NCHW.to(full), dim=(0, 2, 3), correction=0)
+    count = variance_C.new_full((1,), x_NCHW.numel() // x_NCHW.shape[1])
+    told_RS = rows(torch.cat([mean_C, variance_C, count]))
+    means_RC, variances_RC, counts_R1 = torch.split(told_RS, [len(mean_C), len(mean_C), 1], dim=1)
+    shares_R1 = counts_R1 / counts_R1.sum()
+    mean_C = (means_RC * shares_R1).sum(dim=0)
+    variance_C = ((variances_RC + (means_RC - mean_C).square()) * shares_R1).sum(dim=0)
+    return mean_C, variance_C, len(counts_R1) * (x_NCHW.numel() // x_NCHW.shape[1])
+
+
+@torch.no_grad()
+def _move(
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    mean_C: Tensor,
+    variance_C: Tensor,
+    *,
+    count: int,
+    momentum: float,
+) -> None:
+    """Move running statistics, if there are any, towards those of a batch of `count` numbers per channel."""
+    if running_mean is not None and running_var is not None:
+        running_mean.lerp_(mean_C, momentum)
+        running_var.lerp_(variance_C * (count / max(1, count - 1)), momentum)
 
 
 class _NormActivate(torch.autograd.Function):

@@ -3,9 +3,14 @@
 Letters: B clips, T frames, R pixels of height and width, 3 colours.
 """
 
+import contextlib
+import functools
 import multiprocessing
+import os
+import threading
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from typing import Any, final
 
 import numpy as np
@@ -13,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from search_spaces.errors import MovinasError, TooManyBadVideosError, UsageError, VideoError
-from video.keys import SampleKey, in_batches, test_keys, training_keys
+from video.keys import SampleKey, in_batches, micro_batches, test_keys, training_keys
 from video.manifest import VideoItem
 from video.reader import Clip, ClipReader
 from video.sampling import View, views
@@ -27,6 +32,7 @@ __all__ = [
     "VideoItem",
     "View",
     "in_batches",
+    "micro_batches",
     "read_batch",
     "read_batches",
     "test_keys",
@@ -105,7 +111,11 @@ class BadVideos:
         Raises:
             TooManyBadVideosError: The share is passed.
         """
-        self._ids.update(batch.bad_ids)
+        self.add_ids(batch.bad_ids)
+
+    def add_ids(self, ids: Iterable[str]) -> None:
+        """Count bad videos; errors as `add`."""
+        self._ids.update(ids)
         if len(self._ids) > self._max_fraction * self._num_videos:
             names = ", ".join(self.ids[:_NAMES_SHOWN])
             more = ", ..." if len(self._ids) > _NAMES_SHOWN else ""
@@ -185,6 +195,7 @@ def _read_elsewhere(
 ) -> Generator[ClipBatch, None, None]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])  # imports torch once, not once per worker
+    theirs, ours = context.Pipe(duplex=False)
     loader: DataLoader[ClipBatch | MovinasError] = DataLoader(
         _Batches(reader),
         batch_size=None,
@@ -193,7 +204,7 @@ def _read_elsewhere(
         prefetch_factor=max(2, -(-num_ahead // num_workers)),
         pin_memory=pinned,
         collate_fn=_as_it_is,
-        worker_init_fn=_start_worker,
+        worker_init_fn=functools.partial(_start_worker, theirs),
         multiprocessing_context=context,
         generator=torch.Generator(),  # else it would draw from the global one
     )
@@ -210,6 +221,9 @@ def _read_elsewhere(
             "a process that reads videos must not die, but one did, for want of memory or by a damaged video "
             f"({type(error).__name__}: {error})"
         ) from error
+    finally:
+        ours.close()
+        theirs.close()
 
 
 @final
@@ -230,8 +244,16 @@ def _as_it_is(result: Any) -> Any:  # noqa: ANN401
     return result
 
 
-def _start_worker(_worker: int) -> None:
+def _start_worker(reading: Connection, _worker: int) -> None:
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with_reader, args=(reading,), daemon=True).start()
+
+
+def _end_with_reader(reading: Connection) -> None:
+    """End with the process that reads, which may be killed; PyTorch's workers look after the fork server alone."""
+    with contextlib.suppress(EOFError, OSError):
+        reading.recv()
+    os._exit(1)
 
 
 def _stack(clips: Sequence[Clip], reader: ClipReader) -> torch.Tensor:

@@ -57,6 +57,24 @@ def test_keys(num_items: int, views: Sequence[View]) -> Iterator[SampleKey]:
 test_keys.__test__ = False  # type: ignore[attr-defined]  # so that pytest does not take it for a test
 
 
+def micro_batches(
+    keys: Sequence[SampleKey], *, rank: int, ranks: int, per_rank: int
+) -> tuple[Sequence[SampleKey], ...]:
+    """What one rank reads of the batch of a step: `per_rank` of `ranks * per_rank` equal parts, neighbours, in order.
+
+    Raises:
+        UsageError: The batch cannot be divided so.
+    """
+    size, rest = divmod(len(keys), ranks * per_rank)
+    if rest or not size or not 0 <= rank < ranks:
+        raise UsageError(
+            f"a batch must divide into equal micro-batches, {per_rank} for each of {ranks} ranks, "
+            f"but got {len(keys)} clips and rank {rank}"
+        )
+    first = rank * per_rank
+    return tuple(keys[number * size : (number + 1) * size] for number in range(first, first + per_rank))
+
+
 def in_batches(keys: Iterable[SampleKey], batch_size: int) -> Iterator[tuple[SampleKey, ...]]:
     """Groups of `batch_size`, the last one as it comes.
 

@@ -1,6 +1,6 @@
 """From a manifest to streams of clips."""
 
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,8 @@ import torch
 
 from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, once, parse_views, videos_of
 from launch.compute import Compute
+from results.telemetry import Telemetry, read_telemetry
+from retrain.distributed import ALONE, Ranks
 from search_spaces.errors import ManifestError, TooManyBadVideosError, UsageError
 from search_spaces.spec import ClipGeometry
 from video.manifest import Manifest, VideoItem, load_manifest
@@ -84,6 +86,58 @@ def test_every_view_once(reader):
     )
     indices = [index for batch in batches() for index in batch.indices]
     assert indices == [index for index in range(10) for _ in range(6)]
+
+
+def test_ranks_read_the_very_clips_of_one_process_in_micro_batches(reader):
+    tally = Tally(ClipConfig(), num_videos=10)
+
+    def some(ranks, accumulation):
+        stream = endless(
+            reader,
+            seed=3,
+            purpose="train",
+            batch_size=4,
+            compute=compute(),
+            tally=tally,
+            ranks=ranks,
+            accumulation=accumulation,
+        )
+        return list(islice(stream(2), 3 * accumulation))
+
+    alone = some(ALONE, 2)
+    for rank in range(2):
+        for part, same in zip(some(Ranks(rank=rank, size=2), 1), alone[rank::2], strict=True):
+            assert part.indices == same.indices
+            assert (part.frames_BTHWC == same.frames_BTHWC).all()
+
+
+@pytest.mark.parametrize("size", [2, 3, 7])
+def test_ranks_measure_every_video_once_in_the_batches_of_one_process(reader, size):
+    """Ten videos in batches of two, for any number of ranks, also more than there are batches."""
+
+    def indices(ranks):
+        batches = once(reader, batch_size=2, compute=compute(), tally=Tally(ClipConfig(), num_videos=10), ranks=ranks)
+        return [batch.indices for batch in batches()]
+
+    parts = [indices(Ranks(rank=rank, size=size)) for rank in range(size)]
+    rounds = zip_longest(*parts)
+    assert [part for parts in rounds for part in parts if part is not None] == indices(ALONE)
+
+
+class Told(Ranks):
+    """A rank whose others say what they are made to say."""
+
+    def gathered(self, value):
+        return [value, ("v7", "v8")]
+
+
+def test_videos_that_other_ranks_could_not_read_count(tmp_path):
+    telemetry = Telemetry(tmp_path / "telemetry.jsonl")
+    tally = Tally(ClipConfig(max_bad_fraction=0.2), num_videos=10, telemetry=telemetry, ranks=Told())
+    tally.exchange()
+    assert [event["ids"] for event in read_telemetry(telemetry.path)] == [["v7", "v8"]]
+    with pytest.raises(TooManyBadVideosError, match="but got 2: v7, v8"):
+        Tally(ClipConfig(), num_videos=10, ranks=Told()).exchange()
 
 
 @pytest.mark.parametrize("text", ["3", "ax1", "1x", "-1x1", "0x1"])

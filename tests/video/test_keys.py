@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from search_spaces.errors import UsageError
 from video import keys as keys_module
-from video.keys import SampleKey, in_batches, training_keys
+from video.keys import SampleKey, in_batches, micro_batches, training_keys
 from video.sampling import View, views
 
 
@@ -63,3 +63,19 @@ def test_numbers_outside_their_range_are_refused():
         training_keys(0, 0, position=0, count=1)
     with pytest.raises(UsageError, match="batch_size must be at least 1, but got batch_size=0"):
         in_batches([], 0)
+
+
+def test_ranks_with_one_micro_batch_each_read_what_one_rank_reads_in_as_many():
+    batch = training_keys(50, 3, position=40, count=24)
+    alone = micro_batches(batch, rank=0, ranks=1, per_rank=6)
+    assert [key for part in alone for key in part] == list(batch)
+    assert {len(part) for part in alone} == {4}
+    for ranks in (2, 3, 6):
+        parts = [micro_batches(batch, rank=rank, ranks=ranks, per_rank=6 // ranks) for rank in range(ranks)]
+        assert tuple(part for parts_of_rank in parts for part in parts_of_rank) == alone
+
+
+@pytest.mark.parametrize(("rank", "ranks", "per_rank"), [(0, 5, 1), (0, 2, 5), (0, 48, 1), (2, 2, 1)])
+def test_a_batch_that_does_not_divide_is_refused(rank, ranks, per_rank):
+    with pytest.raises(UsageError, match=f"{per_rank} for each of {ranks} ranks, but got 24 clips and rank {rank}"):
+        micro_batches(training_keys(50, 3, position=0, count=24), rank=rank, ranks=ranks, per_rank=per_rank)

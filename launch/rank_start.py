@@ -1,0 +1,174 @@
+"""Which options of a training say how many processes run it and where, and how those processes are started."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import torch
+
+from launch.compute import ComputeOptions, resolved
+from launch.executors import require_token
+from launch.ranks import RankMain, local_number, run_ranks
+from retrain.distributed import Ranks
+from retrain.recipe import Recipe
+from search_spaces.errors import UsageError
+
+T = TypeVar("T")
+OptionsT = TypeVar("OptionsT", bound="RankOptions")
+
+RankExecutor = Literal["inline", "ray"]
+
+
+class RankOptions(ComputeOptions, Protocol):
+    """The options of a verb that trains on ranks."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """Whose batch the ranks divide."""
+        ...
+
+    @property
+    def ranks(self) -> int:
+        """Processes."""
+        ...
+
+    @property
+    def executor(self) -> RankExecutor:
+        """Who starts them."""
+        ...
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of each on Ray."""
+        ...
+
+    @property
+    def ray_address(self) -> str | None:
+        """Of a running cluster."""
+        ...
+
+    @property
+    def max_failures(self) -> int:
+        """How often Ray starts them again."""
+        ...
+
+
+def check_ranks(options: RankOptions) -> None:
+    """Refuse options that do not go together, before anything is written or started.
+
+    Raises:
+        UsageError: A number outside its range, a batch that does not divide, or an option of Ray without Ray.
+    """
+    parts, size = options.ranks * options.recipe.accumulation, options.recipe.batch_size
+    if options.ranks < 1 or size % parts:
+        raise UsageError(
+            "recipe.batch_size must be a multiple of ranks x recipe.accumulation, both at least 1, but got "
+            f"{size} for {options.ranks} x {options.recipe.accumulation}"
+        )
+    if options.gpus not in (0, 1) or options.max_failures < 0:
+        raise UsageError(
+            f"gpus must be 0 or 1 and max_failures at least 0, but got {options.gpus} and {options.max_failures}"
+        )
+    if options.executor == "inline" and (options.gpus or options.ray_address is not None):
+        raise UsageError("gpus and ray_address must go with --executor ray, but got inline")
+
+
+def resolved_on_ranks(options: OptionsT, ranks: Ranks) -> OptionsT:
+    """The options as a run folder keeps them, with what was left open chosen for the machine of each rank.
+
+    Args:
+        options: Checked.
+        ranks: Of torchrun; without it, ranks are still to be started.
+
+    Raises:
+        UsageError: What the machine lacks, or ranks that do not divide the batch.
+    """
+    if ranks.size > 1:
+        if options.ranks != 1 or options.executor != "inline":
+            raise UsageError("ranks and executor must not be given under torchrun, which says how many ranks there are")
+        options = _changed(options, ranks=ranks.size)
+        check_ranks(options)
+        return resolved(options, ranks=local_number("LOCAL_WORLD_SIZE", ranks.size))
+    if options.executor == "ray":
+        return _changed(resolved(options), device=options.device)  # the nodes know which, not this machine
+    options = resolved(options, ranks=options.ranks)
+    found = torch.cuda.device_count()
+    if options.device.startswith("cuda") and options.ranks > max(1, found):
+        raise UsageError(f"each rank must have a CUDA device, but there are {options.ranks} ranks and {found} devices")
+    return options
+
+
+def require_same_division(before: RankOptions, now: RankOptions) -> None:
+    """Refuse to go on with a training on ranks that would divide its batches in another way.
+
+    Raises:
+        UsageError: The micro-batches of a step are others, or with synchronised norms those that norm together.
+    """
+    parts = [options.ranks * options.recipe.accumulation for options in (before, now)]
+    if parts[0] != parts[1]:
+        raise UsageError(
+            "a run goes on with as many micro-batches per step, but ranks x recipe.accumulation was "
+            f"{before.ranks} x {before.recipe.accumulation} and is now {now.ranks} x {now.recipe.accumulation}"
+        )
+    if now.recipe.sync_batch_norm and before.ranks != now.ranks:
+        raise UsageError(
+            "a run with recipe.sync_batch_norm goes on with as many ranks, but there were "
+            f"{before.ranks} and are now {now.ranks}"
+        )
+
+
+def on_other_ranks(options: OptionsT, size: int) -> OptionsT:
+    """The options of a training that goes on, on so many ranks of torchrun, with the same micro-batches.
+
+    Raises:
+        UsageError: So many ranks cannot divide them.
+    """
+    accumulation = max(1, options.ranks * options.recipe.accumulation // size)
+    changed = _changed(
+        options,
+        ranks=size,
+        recipe=replace(options.recipe, accumulation=accumulation),
+        executor="inline",
+        gpus=0,
+        ray_address=None,
+    )
+    require_same_division(options, changed)
+    return changed
+
+
+def start_ranks(main: RankMain[T], argument: T, options: RankOptions, *, folder: Path) -> None:
+    """Run `main(argument, ranks)` on as many ranks as the options say, and wait for their end.
+
+    Args:
+        main: What every rank does.
+        argument: Of it.
+        options: Resolved.
+        folder: Of the run, absolute.
+
+    Raises:
+        RankLostError: A rank was killed, on Ray in all tries.
+        MovinasError: What a rank raised.
+        ClusterError: A cluster of Ray does not start or answer.
+    """
+    if options.executor == "inline":
+        run_ranks(main, argument, size=options.ranks)
+        return
+    if options.ray_address is None:
+        require_token()
+    # Ray takes a second to import, which others must not pay
+    from launch import ray_backend, ray_train  # noqa: PLC0415
+
+    ray_train.train_on_ray(
+        main,
+        argument,
+        size=options.ranks,
+        place=ray_backend.Place(num_cpus=options.threads + options.workers, num_gpus=options.gpus),
+        threads=options.threads,
+        address=options.ray_address,
+        max_failures=options.max_failures,
+        folder=folder,
+    )
+
+
+def _changed(options: OptionsT, **changes: Any) -> OptionsT:  # noqa: ANN401
+    return replace(options, **changes)  # type: ignore[type-var]
