@@ -12,6 +12,7 @@ from search_spaces.errors import ManifestError, UsageError
 from search_spaces.published import min_size
 from search_spaces.randomness import derive_seed, generator
 from search_spaces.spec import ArchSpec, ClipGeometry
+from video.augment import Augmenter
 from video.cache import FrameCache
 from video.clips import (
     BadVideos,
@@ -20,6 +21,7 @@ from video.clips import (
     SampleKey,
     VideoItem,
     View,
+    balanced_keys,
     in_batches,
     read_batches,
     test_keys,
@@ -57,7 +59,15 @@ class ClipConfig:
         default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "movinas" / "frames"
         return FrameCache(self.cache_dir or default, self.cache_bytes) if self.cache_bytes else None
 
-    def reader(self, items: Sequence[VideoItem], geometry: ClipGeometry, *, seed: int, training: bool) -> ClipReader:
+    def reader(
+        self,
+        items: Sequence[VideoItem],
+        geometry: ClipGeometry,
+        *,
+        seed: int,
+        training: bool,
+        augment: Augmenter | None = None,
+    ) -> ClipReader:
         """A reader of these videos."""
         return ClipReader(
             items,
@@ -66,6 +76,7 @@ class ClipConfig:
             short_side=self.short_side,
             cache=self.cache(),
             training=training,
+            augment=augment,
         )
 
 
@@ -111,6 +122,7 @@ def endless(
     tally: Tally,
     num_ahead: int = 1,
     centre: bool = False,
+    balanced: bool = False,
 ) -> Callable[[int], Iterator[ClipBatch]]:
     """Shuffled epochs without end, as batches from any position on.
 
@@ -123,12 +135,19 @@ def endless(
         tally: Counts bad videos.
         num_ahead: Batches that are wanted at a time, and so read ahead.
         centre: Whether the middle of each video is read, and not a clip drawn for the epoch.
+        balanced: Whether all classes come equally often, and not all videos.
     """
     order_seed = derive_seed(seed, purpose)
+    labels = tuple(item.labels for item in reader.items)
+
+    def at(position: int) -> tuple[SampleKey, ...]:
+        if balanced:
+            return balanced_keys(labels, order_seed, position=position, count=batch_size)
+        return training_keys(len(reader.items), order_seed, position=position, count=batch_size)
 
     def keys(position: int) -> Iterator[Sequence[SampleKey]]:
         while True:
-            batch = training_keys(len(reader.items), order_seed, position=position * batch_size, count=batch_size)
+            batch = at(position * batch_size)
             yield [replace(key, view=View()) for key in batch] if centre else batch
             position += 1
 
