@@ -14,11 +14,11 @@ from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
 from retrain.model_file import ModelCard, save_model
 from retrain.objective import Objective
+from retrain.optimizer import WeightUpdate
 from retrain.recipe import Recipe
 from search_spaces.errors import CheckpointError, UsageError
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate
-from supernet.optim import WeightAverage, adamw, cosine_with_warmup
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
@@ -50,6 +50,7 @@ class Trainer:
         accuracy: Measures a network on the validation split.
         seed: Of what the network draws in training: dropout and stochastic depth.
         amp_dtype: Type of autocast, None for none.
+        class_weights_K: How much a clip of each class counts in the loss; None for 1.
     """
 
     def __init__(
@@ -63,15 +64,21 @@ class Trainer:
         accuracy: Accuracy,
         seed: int,
         amp_dtype: torch.dtype | None = None,
+        class_weights_K: torch.Tensor | None = None,
     ) -> None:
         self.recipe = recipe
         self.steps_per_epoch = recipe.steps_per_epoch(num_videos)
         self.num_steps = recipe.num_steps(num_videos)
         self._net, self._card, self._train_batches, self._accuracy = net, card, train_batches, accuracy
         self._device = next(net.parameters()).device
-        self._objective = Objective(recipe=recipe, seed=seed, device=self._device, amp_dtype=amp_dtype)
-        self._optimizer = adamw(net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
-        self._average = WeightAverage(net, decay=recipe.ema_decay)
+        self._objective = Objective(
+            recipe=recipe,
+            seed=seed,
+            device=self._device,
+            amp_dtype=amp_dtype,
+            class_weights_K=None if class_weights_K is None else class_weights_K.to(self._device),
+        )
+        self._update = WeightUpdate(net, recipe, num_steps=self.num_steps, steps_per_epoch=self.steps_per_epoch)
         self._best: tuple[ModelCard, bytes] | None = None
         self._sums = _Sums()
 
@@ -110,25 +117,15 @@ class Trainer:
         self._save_best(run)
 
     def _step(self, step: int, batch: ClipBatch) -> None:
-        recipe = self.recipe
-        factor = cosine_with_warmup(
-            step,
-            num_steps=self.num_steps,
-            warmup_steps=min(self.num_steps, round(recipe.warmup_epochs * self.steps_per_epoch)),
-        )
-        for group in self._optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * factor
         self._net.train()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._update.optimizer.zero_grad(set_to_none=True)
         answer = self._objective.backward(self._net, batch, step=step)
-        torch.nn.utils.clip_grad_norm_(self._net.parameters(), recipe.max_gradient_norm)
-        self._optimizer.step()
-        self._average.update(self._net)
+        self._update.step(step)
         loss_value, num_correct = torch.stack([answer.loss.double(), answer.num_correct.double()]).tolist()
         if not math.isfinite(loss_value):
             raise UsageError(
                 f"the loss must stay finite, but got {loss_value} in step {step}; "
-                f"choose a learning_rate below {recipe.learning_rate}"
+                f"choose a learning_rate below {self.recipe.learning_rate}"
             )
         self._sums = _Sums(
             loss=self._sums.loss + loss_value * len(batch.indices),
@@ -159,7 +156,7 @@ class Trainer:
     def _averaged(self) -> VideoNet:
         """The network with averaged weights and running statistics that belong to them."""
         net = VideoNet(self._card.arch, self._card.variant, num_classes=len(self._card.class_names))
-        net.load_state_dict(self._average.tensors)
+        net.load_state_dict(self._update.average.tensors)
         net.to(self._device)
         stream = self._train_batches(0)
         calibrate(net, (next(stream) for _ in range(self.recipe.calibration_batches)), device=self._device)
@@ -175,14 +172,14 @@ class Trainer:
     def _state(self) -> Mapping[str, bytes]:
         best_card = None if self._best is None else {"epoch": self._best[0].epoch, "val_top1": self._best[0].val_top1}
         document = {
-            "num_averaged": self._average.num_updates,
+            "num_averaged": self._update.average.num_updates,
             "best": best_card,
             "epoch": [self._sums.loss, self._sums.correct, self._sums.clips],
         }
         blobs = {
             "net.safetensors": to_bytes(self._net.state_dict()),
-            "average.safetensors": to_bytes(self._average.tensors),
-            "optimizer.safetensors": to_bytes(optimizer_tensors(self._optimizer)),
+            "average.safetensors": to_bytes(self._update.average.tensors),
+            "optimizer.safetensors": to_bytes(optimizer_tensors(self._update.optimizer)),
             "trainer.json": canonical(document).encode(),
         }
         return blobs if self._best is None else {**blobs, "best.safetensors": self._best[1]}
@@ -192,10 +189,10 @@ class Trainer:
             raise CheckpointError("a checkpoint of retraining must hold trainer.json, but it does not")
         document = loads(blobs["trainer.json"])
         load_exactly(self._net, from_bytes(blobs["net.safetensors"]), source="the checkpoint")
-        load_optimizer(self._optimizer, from_bytes(blobs["optimizer.safetensors"]))
+        load_optimizer(self._update.optimizer, from_bytes(blobs["optimizer.safetensors"]))
         for name, tensor in from_bytes(blobs["average.safetensors"]).items():
-            self._average.tensors[name].copy_(tensor)
-        self._average.num_updates = document["num_averaged"]
+            self._update.average.tensors[name].copy_(tensor)
+        self._update.average.num_updates = document["num_averaged"]
         loss, correct, clips = document["epoch"]
         self._sums = _Sums(loss=loss, correct=correct, clips=clips)
         if document["best"] is not None:
