@@ -73,18 +73,27 @@ class RMSProp(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["mean_square"] = torch.full_like(weight, self._first_mean_square)
-                    state["momentum"] = torch.zeros_like(weight)
-                state["mean_square"].mul_(group["decay"]).addcmul_(weight.grad, weight.grad, value=1.0 - group["decay"])
-                root = state["mean_square"].add(group["epsilon"]).sqrt_()
-                state["momentum"].mul_(group["momentum"]).addcdiv_(weight.grad, root, value=group["lr"])
-                weight.sub_(state["momentum"])
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if weights:
+                self._move(weights, group)
         return loss
+
+    def _move(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        """One step of some weights, which a GPU makes in a few launches for all of them."""
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["mean_square"] = torch.full_like(weight, self._first_mean_square)
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        squares = [self.state[weight]["mean_square"] for weight in weights]
+        moments = [self.state[weight]["momentum"] for weight in weights]
+        torch._foreach_mul_(squares, group["decay"])
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1.0 - group["decay"])
+        roots = torch._foreach_add(squares, group["epsilon"])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_mul_(moments, group["momentum"])
+        torch._foreach_addcdiv_(moments, gradients, roots, value=group["lr"])
+        torch._foreach_sub_(weights, moments)
 
 
 class WeightAverage:
@@ -105,8 +114,8 @@ class WeightAverage:
         """Take in the weights after a step."""
         decay = min(self._decay, (1 + self.num_updates) / (10 + self.num_updates))
         self.num_updates += 1
-        for name, tensor in net.state_dict().items():
-            self.tensors[name].lerp_(tensor, 1.0 - decay)
+        newest = net.state_dict()
+        torch._foreach_lerp_(list(self.tensors.values()), [newest[name] for name in self.tensors], 1.0 - decay)
 
 
 def adamw(groups: Iterable[dict[str, Any]], *, learning_rate: float, epsilon: float = 1e-8) -> torch.optim.AdamW:
