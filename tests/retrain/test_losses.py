@@ -1,12 +1,19 @@
-"""The loss, by hand."""
+"""The loss, by hand, and what an objective makes of it."""
 
 import math
 
 import pytest
 import torch
+from made_clips import NUM_CLASSES, batch_of
+from made_nets import TINY_SPEC
 
 from retrain.losses import balancing_weights, class_loss, one_hot
+from retrain.objective import Objective
+from retrain.recipe import Recipe
 from search_spaces.errors import UsageError
+from search_spaces.variant import Variant
+from supernet.video_net import VideoNet
+from video.augment import AugmentConfig
 
 LOGITS_BK = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
 
@@ -72,3 +79,29 @@ def test_balancing_weights_by_hand():
     assert balancing_weights([1, 0, 0, 1], 2).tolist() == [1.0, 1.0]
     with pytest.raises(UsageError, match="labels to balance must be at least one, but got none"):
         balancing_weights([], 3)
+
+
+def answer_of(recipe, *, step=0, number=0, weights_K=None):
+    """What an objective says of a batch, and the gradient of the classifier's bias."""
+    net = VideoNet(TINY_SPEC, Variant(), num_classes=NUM_CLASSES)
+    objective = Objective(recipe=recipe, seed=4, device=torch.device("cpu"), amp_dtype=None, class_weights_K=weights_K)
+    answer = objective.backward(net, batch_of(number, size=6), step=step)
+    return float(answer.loss), net.head.classifier.bias.grad
+
+
+@pytest.mark.parametrize("mix", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_an_objective_mixes_as_seed_step_and_clips_say(mix):
+    recipe = Recipe(augment=AugmentConfig(**mix))
+    first, gradient = answer_of(recipe)
+    assert answer_of(recipe)[0] == first
+    others = [answer_of(recipe, step=1)[0], answer_of(Recipe())[0], answer_of(recipe, number=1)[0]]
+    assert len({first, *others}) == 4
+    assert float(gradient.sum()) == pytest.approx(0.0, abs=1e-6)  # targets sum to 1
+
+
+def test_an_objective_weighs_classes():
+    labels_B = batch_of(0, size=6).labels_B
+    weights_K = torch.tensor([2.0, 0.0, 1.0])
+    loss, _ = answer_of(Recipe(label_smoothing=0.0), weights_K=weights_K)
+    # without a trained classifier all classes are nearly as likely
+    assert loss == pytest.approx(math.log(3) * float(weights_K[labels_B].mean()), rel=0.05)
