@@ -33,8 +33,8 @@ class Recipe:
         label_smoothing: In [0, 1).
         ema_decay: Of the average of weights and running statistics after every step, in [0, 1); 0 for none.
         max_gradient_norm: Gradients are scaled down to this norm all together; None leaves them.
-        max_weight_gradient_norm: The gradient of each weight is scaled down to this norm on its own (Keras' clipnorm);
-            None leaves them.
+        max_weight_gradient_norm: Before that, the gradient of each weight is scaled down to this norm on its own, as by
+            Keras' clipnorm; None leaves them.
         sync_batch_norm: Whether statistics of a batch are those of all processes together.
         balance: Classes of unequal size count alike in the loss, are drawn equally often (sampling), or neither.
         new_head: Whether the classifier is drawn anew, for these classes, and not taken from `init`.
@@ -100,11 +100,6 @@ class Recipe:
             )
         if not (self.weight_decay >= 0 and 0 <= self.first_mean_square < math.inf):
             raise UsageError(f"weight_decay and first_mean_square must be at least 0, but got {self}")
-        if None not in norms:
-            raise UsageError(
-                "gradients must be scaled together or each on its own, but got "
-                f"max_gradient_norm={norms[0]} and max_weight_gradient_norm={norms[1]}"
-            )
         if not (0 <= self.momentum < 1 and 0 <= self.rms_decay < 1):
             raise UsageError(f"momentum and rms_decay must be in [0, 1), but got {self}")
         if not (0 <= self.label_smoothing < 1 and 0 <= self.ema_decay < 1 and self.warmup_epochs >= 0):

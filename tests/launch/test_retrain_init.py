@@ -229,6 +229,7 @@ def test_a_preset_gives_way_to_what_is_given_and_tells_its_arithmetic(capsys, mo
     common = ["--recipe.epochs=1", "--recipe.calibration_batches=1", "--recipe.evaluations=1", "--threads=1"]
     arguments = ["retrain", spec, "--data", motion_manifest, "--workers=0", *common]
     given = ["--preset=paper", "--recipe.batch_size=16", "--recipe.ema_decay=0.5", "--recipe.augment.cutmix=1"]
+    given += ["--recipe.max_weight_gradient_norm=2", '--recipe.augment.directed=["turn*"]']
     code, _, err = call(capsys, *arguments, *given, f"--out={tmp_path / 'run'}")
     assert code == 0, err
     assert "preset paper: recipe.learning_rate: 1.8 x 16 / 1024 = 0.02813, of TensorFlow's RMSProp" in err
@@ -236,7 +237,14 @@ def test_a_preset_gives_way_to_what_is_given_and_tells_its_arithmetic(capsys, mo
     assert "preset paper: warm-up: 5 epochs x 4 = 4 steps, then cosine" in err  # of the 4 there are
     run = open_run(tmp_path / "run", kind="retrain")
     config = run.config_path.read_text()
-    for line in ("optimizer: rmsprop", "learning_rate: 0.028125", "ema_decay: 0.5", "flip: true", "cutmix: 1"):
+    for line in (
+        "optimizer: rmsprop",
+        "learning_rate: 0.028125",
+        "ema_decay: 0.5",
+        "flip: true",
+        "cutmix: 1",
+        "- turn*",
+    ):
         assert line in config, line
     card = load_model(run.model_path)[1]
     assert (card.variant.activation, card.variant.head_activation) == ("hard_swish", "hard_swish")

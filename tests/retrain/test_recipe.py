@@ -75,14 +75,6 @@ def test_names_must_be_known(name, known):
         Recipe(**{name: "sgd"})
 
 
-def test_gradients_are_clipped_in_one_way():
-    with pytest.raises(
-        UsageError, match="together or each on its own, but got max_gradient_norm=5.0 and max_weight_gradient_norm=1.0"
-    ):
-        Recipe(max_weight_gradient_norm=1.0)
-    assert Recipe(max_weight_gradient_norm=1.0, max_gradient_norm=None).max_gradient_norm is None
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [("label_smoothing", 1.0), ("label_smoothing", -0.1), ("ema_decay", 1.0), ("warmup_epochs", -0.5)],

@@ -237,3 +237,10 @@ def test_a_stretched_clip_has_frames_further_apart(items):
         numbers = frame_numbers(reader.read(SampleKey(index=0, epoch=epoch)).frames_THWC)
         steps.add(tuple(np.diff(numbers)))
     assert steps == {(2, 2, 2), (3, 3, 3), (4, 4, 4)}
+
+
+def test_every_epoch_has_a_crop_of_its_own(items):
+    augment = Augmenter(config=AugmentConfig(crop_area=(0.1, 1.0)), directed=frozenset())
+    reader = make(items[:1], augment=augment)
+    dark = [reader.read(SampleKey(index=0, epoch=epoch)).frames_THWC[0] < 8 for epoch in range(20)]
+    assert len({mask.tobytes() for mask in dark}) > 5  # where the dark corner comes to lie
