@@ -14,6 +14,7 @@ from search_spaces.errors import ManifestError, UsageError
 from search_spaces.published import min_size
 from search_spaces.randomness import derive_seed, generator
 from search_spaces.spec import ArchSpec, ClipGeometry
+from video.augment import Augmenter
 from video.cache import FrameCache
 from video.clips import (
     BadVideos,
@@ -22,6 +23,7 @@ from video.clips import (
     SampleKey,
     VideoItem,
     View,
+    balanced_keys,
     in_batches,
     micro_batches,
     read_batches,
@@ -60,7 +62,15 @@ class ClipConfig:
         default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "movinas" / "frames"
         return FrameCache(self.cache_dir or default, self.cache_bytes) if self.cache_bytes else None
 
-    def reader(self, items: Sequence[VideoItem], geometry: ClipGeometry, *, seed: int, training: bool) -> ClipReader:
+    def reader(
+        self,
+        items: Sequence[VideoItem],
+        geometry: ClipGeometry,
+        *,
+        seed: int,
+        training: bool,
+        augment: Augmenter | None = None,
+    ) -> ClipReader:
         """A reader of these videos."""
         return ClipReader(
             items,
@@ -69,6 +79,7 @@ class ClipConfig:
             short_side=self.short_side,
             cache=self.cache(),
             training=training,
+            augment=augment,
         )
 
 
@@ -130,6 +141,7 @@ def endless(
     centre: bool = False,
     ranks: Ranks = ALONE,
     accumulation: int = 1,
+    balanced: bool = False,
 ) -> Callable[[int], Iterator[ClipBatch]]:
     """Shuffled epochs without end, as batches from any position on.
 
@@ -144,12 +156,19 @@ def endless(
         centre: Whether the middle of each video is read, and not a clip drawn for the epoch.
         ranks: Of which each reads its own part of every batch.
         accumulation: Into how many micro-batches that part is divided, which come one after the other.
+        balanced: Whether all classes come equally often, and not all videos.
     """
     order_seed = derive_seed(seed, purpose)
+    labels = tuple(item.labels for item in reader.items)
+
+    def at(position: int) -> tuple[SampleKey, ...]:
+        if balanced:
+            return balanced_keys(labels, order_seed, position=position, count=batch_size)
+        return training_keys(len(reader.items), order_seed, position=position, count=batch_size)
 
     def keys(position: int) -> Iterator[Sequence[SampleKey]]:
         while True:
-            batch = training_keys(len(reader.items), order_seed, position=position * batch_size, count=batch_size)
+            batch = at(position * batch_size)
             if centre:
                 batch = tuple(replace(key, view=View()) for key in batch)
             yield from micro_batches(batch, rank=ranks.rank, ranks=ranks.size, per_rank=accumulation)

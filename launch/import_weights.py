@@ -54,7 +54,7 @@ def run(options: Options) -> int:
     try:
         net = import_net(tensors, spec, variant, source=str(options.file))
     except WeightsError as error:
-        _log_names(error)
+        log_names(error)
         raise
     class_names = _class_names(options.classes, num_classes=net.num_classes)
     card = _card(spec, variant, class_names)
@@ -67,8 +67,8 @@ def run(options: Options) -> int:
     return 0
 
 
-def _log_names(error: WeightsError) -> None:
-    """Every tensor that does not fit, a line each, where the message of the error has no room for them."""
+def log_names(error: WeightsError) -> None:
+    """Every tensor that does not fit, a line each on the console, where the error's message has no room for them."""
     kinds = (("missing", error.missing), ("unknown", error.unexpected), ("of another shape", error.misshaped))
     if max(len(names) for _, names in kinds) <= MOST_NAMED:
         return

@@ -1,8 +1,9 @@
 """`movinas retrain`: train the network of a spec, from scratch or from weights."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +14,9 @@ from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_net
 from launch.rank_start import RankExecutor, check_ranks, require_same_division, resolved_on_ranks, start_ranks
 from launch.ranks import local_number, torchrun_ranks
+from launch.retrain_init import SCRATCH, start, summary
 from launch.run_report import write_report
-from launch.runs import absolute_init, held_new, model_folder, options_of, require_same, tell_differences, variant_of
+from launch.runs import absolute_init, held_new, options_of, require_same, tell_differences
 from launch.specs import find_spec, find_variant
 from results.checkpoint import Checkpoint, load_newest
 from results.run_dir import RunDir, create_run, lock, open_run
@@ -24,20 +26,17 @@ from results.telemetry import Telemetry
 from retrain.distributed import ALONE, Ranks
 from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
-from retrain.model_file import ModelCard, load_model, read_card
+from retrain.losses import balancing_weights
+from retrain.model_file import ModelCard, read_card
+from retrain.presets import RecipePreset, check_preset, preset, schedule_lines, variant_of_preset
 from retrain.recipe import Recipe
 from search_spaces.cost import cost
-from search_spaces.errors import UsageError, WeightsError
-from search_spaces.randomness import derive_seed
-from search_spaces.space_json import read_space
 from search_spaces.spec import ClipGeometry
 from search_spaces.spec_json import SpecFile, fingerprint, make_spec_file, read_spec
 from search_spaces.strict_json import pretty
-from supernet.evaluator import WEIGHTS
-from supernet.extract import extract
-from supernet.supernet import Supernet
 from supernet.tensors import from_bytes, load_exactly, to_bytes
 from supernet.video_net import VideoNet
+from video.augment import Augmenter
 from video.clips import ClipBatch, ClipReader
 from video.manifest import Manifest, load_manifest
 
@@ -63,9 +62,12 @@ class Options:
         data: Manifest; trains on its train split, measures on val.
         out: Run folder to make.
         variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
+        preset: paper, released, small (few videos), or finetune (on from trained weights, with a new classifier), where
+            no option says otherwise; scaled to batch and data.
         init: scratch, supernet:RUN for the shared weights of a search, retrain:RUN for those of a retraining of the
-            same network, or weights:FILE for a safetensors file.
-        recipe: Epochs, batch size, rates, clip lengths.
+            same network, or weights:FILE for a safetensors file, or the folder of a network, imported or ours.
+        init_partial: Take from `init` what fits by name and shape, and name the rest; otherwise all must fit.
+        recipe: Epochs, batch size, optimizer, rates, augmentation, clip lengths.
         clips: Reading of the videos.
         seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
@@ -88,7 +90,9 @@ class Options:
     data: Path
     out: Path
     variant: str | None = None
-    init: str = "scratch"
+    preset: str | None = None
+    init: str = SCRATCH
+    init_partial: bool = False
     recipe: Recipe = field(default_factory=Recipe)
     clips: ClipConfig = field(default_factory=ClipConfig)
     seed: int = 0
@@ -118,6 +122,9 @@ class Job:
 
 def run(options: Options) -> int:
     """Train and say how well it went."""
+    if options.preset is not None:
+        for line in preset_lines(options):
+            console.log(f"preset {options.preset}: {line}")
     if options.plan:
         return show_plan(plan(options, *check(options)), as_json=options.json)
     with torchrun_ranks() as ranks:
@@ -227,40 +234,6 @@ def follow(ranks: Ranks) -> None:
         pass
 
 
-def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...], seed: int, recipe: Recipe) -> VideoNet:
-    """The network that training starts from, as the recipe has it drop things.
-
-    Raises:
-        UsageError: `init` is not written as it must be.
-        WeightsError: The weights are of another network or other classes.
-    """
-    source, _, name = init.partition(":")
-    if init != "scratch" and not (source in ("supernet", "retrain", "weights") and name):
-        raise UsageError(f"init must be scratch, supernet:RUN, retrain:RUN or weights:FILE, but got {init!r}")
-    net = VideoNet(
-        spec_file.arch,
-        spec_file.variant,
-        num_classes=len(class_names),
-        seed=derive_seed(seed, "network"),
-        rezero=recipe.rezero_init,
-        dropout=recipe.dropout,
-        drop_path=recipe.stochastic_depth,
-    )
-    if source == "weights":
-        try:
-            load_exactly(net, from_bytes(Path(name).read_bytes()), source=name)
-        except OSError as error:
-            raise WeightsError(f"must be a readable file, but got {error.strerror}", path=name) from error
-        except WeightsError as error:
-            raise error.at(path=name) from error
-    elif source == "supernet":
-        shared = _net_of_supernet(open_run(Path(name), kind="search"), spec_file, class_names=class_names)
-        load_exactly(net, shared.state_dict(), source=name)
-    elif source == "retrain":
-        load_exactly(net, load_model(model_folder(Path(name)))[0].state_dict(), source=name)
-    return net
-
-
 def accuracy_of(
     reader: ClipReader,
     *,
@@ -291,16 +264,76 @@ def accuracy_of(
 def check(options: Options) -> tuple[SpecFile, Manifest]:
     """Find whatever can be wrong before the first step; nothing is written. Errors are those of spec and manifest."""
     check_ranks(options)
-    spec_file = find_spec(options.spec)
-    if options.variant is not None:
-        variant = find_variant(options.variant, arch=spec_file.arch)
-        spec_file = make_spec_file(
-            spec_file.arch, variant, genotype=spec_file.genotype, provenance=spec_file.provenance
-        )
+    check_preset(options.preset)
+    spec_file = spec_of(options)
     manifest = load_manifest(options.data)
     videos_of(manifest, "train", path=options.data)
-    initial_net(spec_file, options.init, class_names=manifest.class_names, seed=options.seed, recipe=options.recipe)
+    start(
+        spec_file,
+        options.init,
+        class_names=manifest.class_names,
+        seed=options.seed,
+        recipe=options.recipe,
+        partial=options.init_partial,
+    )
     return spec_file, manifest
+
+
+def spec_of(options: Options) -> SpecFile:
+    """The network that is trained, in the variant asked for, or else that of the preset or its file.
+
+    Raises:
+        SpecError: Unknown, unreadable, or not what a spec or variant must be.
+    """
+    found = find_spec(options.spec)
+    if options.variant is not None:
+        variant = find_variant(options.variant, arch=found.arch)
+    else:
+        variant = variant_of_preset(options.preset, found.variant)
+    if variant == found.variant and options.variant is None:
+        return found
+    return make_spec_file(found.arch, variant, genotype=found.genotype, provenance=found.provenance)
+
+
+def preset_of(options: Options) -> RecipePreset | None:
+    """The preset that the options name, for their network, data and batch; None where they name none.
+
+    Raises:
+        UsageError: An unknown preset.
+        SpecError: As `spec_of`.
+        ManifestError: The manifest does not read, or has no videos to train on.
+    """
+    check_preset(options.preset)
+    if options.preset is None:
+        return None
+    manifest, spec_file = load_manifest(options.data), spec_of(options)
+    return preset(
+        options.preset,
+        num_train_videos=len(videos_of(manifest, "train", path=options.data)),
+        batch_size=options.recipe.batch_size,
+        arch=spec_file.arch,
+        variant=spec_file.variant,
+        num_classes=manifest.num_classes,
+    )
+
+
+def defaults_of(options: Options) -> Mapping[str, object]:
+    """What options are where nobody gave them, by dotted names; it may follow from what was given."""
+    found = preset_of(options)
+    return {} if found is None else found.values
+
+
+def preset_lines(options: Options) -> Iterator[str]:
+    """The arithmetic of the preset, and what was given in place of it."""
+    found = preset_of(options)
+    assert found is not None
+    for name, value in found.values.items():
+        actual = attrgetter(name)(options)
+        if actual != value:
+            yield f"{name}: {actual}, as given, and not {value}"
+        elif name in found.arithmetic:
+            yield f"{name}: {found.arithmetic[name]}"
+    yield from schedule_lines(options.recipe, len(load_manifest(options.data).of("train")))
 
 
 def plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> Plan:
@@ -348,7 +381,13 @@ def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry |
     tally = Tally(options.clips, num_videos=len(items) + len(val_items), telemetry=telemetry, ranks=ranks)
     short_side = short_side_of(spec_file.arch) if options.clips.short_side is None else options.clips.short_side
     clips = replace(options.clips, short_side=short_side)
-    train_reader = clips.reader(items, _with_frames(clip, recipe.train_frames), seed=options.seed, training=True)
+    train_reader = clips.reader(
+        items,
+        _with_frames(clip, recipe.train_frames),
+        seed=options.seed,
+        training=True,
+        augment=Augmenter(config=recipe.augment, directed=recipe.augment.directed_classes(manifest.class_names)),
+    )
     test_clip = _with_frames(clip, recipe.test_frames)
     accuracy: Callable[[VideoNet], float | None] = _not_measured
     if val_items:
@@ -361,18 +400,24 @@ def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry |
             ranks=ranks,
         )
     fresh = job.checkpoint is None
-    net = initial_net(
+    begins = fresh and ranks.is_first
+    found = start(
         spec_file,
-        options.init if fresh and ranks.is_first else "scratch",
+        options.init if begins else SCRATCH,
         class_names=manifest.class_names,
         seed=options.seed,
-        recipe=recipe,
+        recipe=recipe if begins else replace(recipe, new_head=False),
+        partial=options.init_partial,
     )
     if fresh:
-        weights = ranks.from_first(lambda: to_bytes(net.state_dict()))
-        load_exactly(net, from_bytes(weights), source="the first rank")
+        weights = ranks.from_first(lambda: to_bytes(found.net.state_dict()))
+        load_exactly(found.net, from_bytes(weights), source="the first rank")
+    if begins and options.init != SCRATCH:
+        assert telemetry is not None
+        console.log(summary(options.init, found))
+        telemetry.append("init", init=options.init, **found.names())
     return Trainer(
-        net.to(compute.device),
+        found.net.to(compute.device),
         recipe,
         num_videos=len(items),
         card=ModelCard(
@@ -397,11 +442,15 @@ def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry |
             num_ahead=recipe.accumulation,
             ranks=ranks,
             accumulation=recipe.accumulation,
+            balanced=recipe.balance == "sampling",
         ),
         accuracy=accuracy,
         seed=options.seed,
         amp_dtype=compute.amp_dtype,
         ranks=ranks,
+        class_weights_K=balancing_weights([item.labels[0] for item in items], manifest.num_classes)
+        if recipe.balance == "loss"
+        else None,
     )
 
 
@@ -411,27 +460,6 @@ def _not_measured(net: VideoNet) -> None:
 
 def _with_frames(clip: ClipGeometry, num_frames: int | None) -> ClipGeometry:
     return clip if num_frames is None else replace(clip, num_frames=num_frames)
-
-
-def _net_of_supernet(run: RunDir, spec_file: SpecFile, *, class_names: tuple[str, ...]) -> VideoNet:
-    space, variant = read_space(run.space_path), variant_of(run)
-    searched = load_manifest(run.manifest_path).class_names
-    checkpoint = load_newest(run.checkpoints_path, set_aside=False)
-    if checkpoint is None:
-        raise WeightsError("a search must have a checkpoint to start from, but has none", path=run.path)
-    if searched != class_names:
-        raise WeightsError(
-            f"a supernet must have been trained on the classes at hand, but it knows {len(searched)} classes from "
-            f"{searched[0]!r} on and the manifest {len(class_names)} from {class_names[0]!r} on",
-            path=run.path,
-        )
-    if spec_file.variant not in space.variants(variant) or not space.contains(spec_file.arch):
-        raise WeightsError(
-            f"a spec must lie in the space of the search, {space.name}, in its variant, but it does not", path=run.path
-        )
-    supernet = Supernet(space, variant, num_classes=len(class_names))
-    load_exactly(supernet, from_bytes(checkpoint.blobs[WEIGHTS]), source=str(run.checkpoints_path))
-    return extract(supernet, spec_file.arch, spec_file.variant)
 
 
 def show_result(run: RunDir, card: ModelCard, *, as_json: bool) -> None:

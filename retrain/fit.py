@@ -14,12 +14,12 @@ from results.stopwatch import Stopwatch
 from retrain.distributed import ALONE, Ranks
 from retrain.model_file import ModelCard, save_model
 from retrain.objective import Objective
+from retrain.optimizer import WeightUpdate
 from retrain.recipe import Recipe
 from retrain.writer import RunWriter
 from search_spaces.errors import CheckpointError, UsageError
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate, synchronise
-from supernet.optim import WeightAverage, adamw, cosine_with_warmup
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
@@ -55,6 +55,7 @@ class Trainer:
         seed: Of what the network draws in training: dropout and stochastic depth.
         amp_dtype: Type of autocast, None for none; with float16 the loss is scaled, so that gradients stay in range.
         ranks: The processes that train together.
+        class_weights_K: How much a clip of each class counts in the loss; None for 1.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Trainer:
         seed: int,
         amp_dtype: torch.dtype | None = None,
         ranks: Ranks = ALONE,
+        class_weights_K: torch.Tensor | None = None,
     ) -> None:
         self.recipe = recipe
         self.steps_per_epoch = recipe.steps_per_epoch(num_videos)
@@ -77,10 +79,15 @@ class Trainer:
         self._device, self._ranks = next(net.parameters()).device, ranks
         self._synchronise(net)
         self._statistics = [buffer for buffer in net.buffers() if buffer.is_floating_point()]
-        self._objective = Objective(recipe=recipe, seed=seed, device=self._device, amp_dtype=amp_dtype)
-        self._optimizer = adamw(net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self._objective = Objective(
+            recipe=recipe,
+            seed=seed,
+            device=self._device,
+            amp_dtype=amp_dtype,
+            class_weights_K=None if class_weights_K is None else class_weights_K.to(self._device),
+        )
+        self._update = WeightUpdate(net, recipe, num_steps=self.num_steps, steps_per_epoch=self.steps_per_epoch)
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=amp_dtype is torch.float16)
-        self._average = WeightAverage(net, decay=recipe.ema_decay)
         self._best: tuple[ModelCard, bytes] | None = None
         self._sums = _Sums()
 
@@ -133,26 +140,15 @@ class Trainer:
 
     def _step(self, step: int, stream: Iterator[ClipBatch], stopwatch: Stopwatch) -> None:
         recipe = self.recipe
-        factor = cosine_with_warmup(
-            step,
-            num_steps=self.num_steps,
-            warmup_steps=min(self.num_steps, round(recipe.warmup_epochs * self.steps_per_epoch)),
-        )
-        for group in self._optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * factor
         self._net.train()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._update.optimizer.zero_grad(set_to_none=True)
         answer_2 = self._backward(step, stream, stopwatch)
-        self._scaler.unscale_(self._optimizer)
-        torch.nn.utils.clip_grad_norm_(self._net.parameters(), recipe.max_gradient_norm)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
-        self._average.update(self._net)
+        self._update.step(step, self._scaler)
         loss_value, num_correct = answer_2.tolist()
         if not math.isfinite(loss_value):
             raise UsageError(
                 f"the loss must stay finite, but got {loss_value} in step {step}; "
-                f"choose a learning_rate below {recipe.learning_rate}"
+                f"choose a learning_rate below {self.recipe.learning_rate}"
             )
         self._sums = _Sums(
             loss=self._sums.loss + loss_value * recipe.batch_size,
@@ -213,7 +209,7 @@ class Trainer:
         The statistics are the plain mean over the micro-batches of all ranks in the first steps.
         """
         net = VideoNet(self._card.arch, self._card.variant, num_classes=len(self._card.class_names))
-        net.load_state_dict(self._average.tensors)
+        net.load_state_dict(self._update.average.tensors)
         net.to(self._device)
         self._synchronise(net)
         stream = self._train_batches(0)
@@ -236,15 +232,15 @@ class Trainer:
     def _state(self) -> Mapping[str, bytes]:
         best_card = None if self._best is None else {"epoch": self._best[0].epoch, "val_top1": self._best[0].val_top1}
         document = {
-            "num_averaged": self._average.num_updates,
+            "num_averaged": self._update.average.num_updates,
             "best": best_card,
             "epoch": [self._sums.loss, self._sums.correct, self._sums.clips],
             "scaler": self._scaler.state_dict(),
         }
         blobs = {
             "net.safetensors": to_bytes(self._net.state_dict()),
-            "average.safetensors": to_bytes(self._average.tensors),
-            "optimizer.safetensors": to_bytes(optimizer_tensors(self._optimizer)),
+            "average.safetensors": to_bytes(self._update.average.tensors),
+            "optimizer.safetensors": to_bytes(optimizer_tensors(self._update.optimizer)),
             "trainer.json": canonical(document).encode(),
         }
         return blobs if self._best is None else {**blobs, "best.safetensors": self._best[1]}
@@ -254,10 +250,10 @@ class Trainer:
             raise CheckpointError("a checkpoint of retraining must hold trainer.json, but it does not")
         document = loads(blobs["trainer.json"])
         load_exactly(self._net, from_bytes(blobs["net.safetensors"]), source="the checkpoint")
-        load_optimizer(self._optimizer, from_bytes(blobs["optimizer.safetensors"]))
+        load_optimizer(self._update.optimizer, from_bytes(blobs["optimizer.safetensors"]))
         for name, tensor in from_bytes(blobs["average.safetensors"]).items():
-            self._average.tensors[name].copy_(tensor)
-        self._average.num_updates = document["num_averaged"]
+            self._update.average.tensors[name].copy_(tensor)
+        self._update.average.num_updates = document["num_averaged"]
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(document["scaler"])
         loss, correct, clips = document["epoch"]

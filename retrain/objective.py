@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from retrain.losses import class_loss, one_hot
 from retrain.recipe import Recipe
-from search_spaces.randomness import derive_seed
+from search_spaces.randomness import derive_seed, generator
 from supernet.inputs import network_input
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
+from video.mixing import mixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +34,18 @@ class Objective:
     """The loss of a recipe and its gradient.
 
     Attributes:
-        recipe: Label smoothing.
+        recipe: Label smoothing, mixing of clips.
         seed: Of what the network draws in training: dropout and stochastic depth.
         device: Where it runs.
         amp_dtype: Type of autocast, None for none.
+        class_weights_K: How much a clip of each class counts, on the device; None for 1.
     """
 
     recipe: Recipe
     seed: int
     device: torch.device
     amp_dtype: torch.dtype | None
+    class_weights_K: Tensor | None = None
 
     def backward(
         self, net: VideoNet, batch: ClipBatch, *, step: int, micro_batch: int = 0, share: float | Tensor = 1.0
@@ -57,12 +60,25 @@ class Objective:
             share: Its part of the step, times what keeps fp16 gradients in range; the answer is not scaled.
         """
         clips_BCTHW, labels_B = network_input(batch, self.device)
+        clips_BCTHW, targets = self._mixed(clips_BCTHW, labels_B, net.num_classes, batch, step=step)
         amp = torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None)
         with _drawing(derive_seed(self.seed, "draws of the network", step, micro_batch), self.device), amp:
             logits_BK = net(clips_BCTHW)
-        loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.recipe.label_smoothing)
+        loss = class_loss(
+            logits_BK, targets, label_smoothing=self.recipe.label_smoothing, class_weights_K=self.class_weights_K
+        )
         torch.autograd.backward(loss * share)
         return Answer(loss=loss.detach(), num_correct=(logits_BK.argmax(dim=1) == labels_B).sum())
+
+    def _mixed(
+        self, clips_BCTHW: Tensor, labels_B: Tensor, num_classes: int, batch: ClipBatch, *, step: int
+    ) -> tuple[Tensor, Tensor]:
+        augment = self.recipe.augment
+        if not (augment.mixup or augment.cutmix):
+            return clips_BCTHW, labels_B
+        draws = generator(self.seed, "mixing", step, *batch.indices)  # other parts of a step hold other videos
+        targets_BK = one_hot(labels_B, num_classes)
+        return mixed(clips_BCTHW, targets_BK, draws, mixup=augment.mixup, cutmix=augment.cutmix)
 
 
 @contextlib.contextmanager

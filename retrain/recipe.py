@@ -1,8 +1,15 @@
 """How a network is trained from scratch or on: one typed, frozen value."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from search_spaces.errors import UsageError
+from supernet.optim import Schedule
+from video.augment import AugmentConfig
+
+OptimizerName = Literal["adamw", "rmsprop"]
+Balance = Literal["none", "loss", "sampling"]
 
 
 # no slots: the command line reads the defaults of nested configurations through vars()
@@ -13,12 +20,23 @@ class Recipe:
     Attributes:
         epochs: Passes over the training videos.
         batch_size: Clips per step, on all ranks together.
-        learning_rate: Peak of the cosine schedule, of AdamW.
+        optimizer: AdamW, or TensorFlow's RMSProp, which the published rates are for.
+        learning_rate: Peak of the schedule.
+        schedule: How the rate falls after the warm-up: cosine, linear, or constant.
         warmup_epochs: Over which the rate rises linearly.
-        weight_decay: Of kernels and matrices.
+        backbone_rate: Rate of all but the classifier, relative to the learning rate, above 0.
+        epsilon: Of the optimizer; None takes 1e-8 for AdamW and 1 for RMSProp, within its root.
+        momentum: Of RMSProp, in [0, 1).
+        rms_decay: Of RMSProp's mean squares, in [0, 1).
+        first_mean_square: What those start at: 1 as in TensorFlow 1, 0 as in Keras.
+        weight_decay: Of kernels and matrices, decoupled, with AdamW; L2 of convolution kernels with RMSProp.
         label_smoothing: In [0, 1).
-        ema_decay: Of the average of weights and running statistics, in [0, 1).
-        max_gradient_norm: Gradients are scaled down to this norm.
+        ema_decay: Of the average of weights and running statistics after every step, in [0, 1); 0 for none.
+        max_gradient_norm: Gradients are scaled down to this norm all together; None leaves them.
+        max_weight_gradient_norm: Before that, the gradient of each weight is scaled down to this norm on its own, as by
+            Keras' clipnorm; None leaves them.
+        balance: Classes of unequal size count alike in the loss, are drawn equally often (sampling), or neither.
+        new_head: Whether the classifier is drawn anew, for these classes, and not taken from `init`.
         dropout: Of the inputs of the classifier, in [0, 1); for long trainings. Published: 0.2 for A0 and the stream of
             A1, else 0.5 (movinet.md 4).
         stochastic_depth: How often the branch of the last layer is left out, in [0, 1), and that of layer i of L is
@@ -34,16 +52,27 @@ class Recipe:
             mean of all gradients. Two ranks with one each train as one rank with two.
         sync_batch_norm: Whether statistics of a batch are those of the micro-batches that all ranks run at a time.
         keep_every: Epochs between checkpoints that are kept for good; 0 keeps the newest two alone.
+        augment: What is done to training clips.
     """
 
     epochs: int = 60
     batch_size: int = 32
+    optimizer: OptimizerName = "adamw"
     learning_rate: float = 1e-2
+    schedule: Schedule = "cosine"
     warmup_epochs: float = 3.0
+    backbone_rate: float = 1.0
+    epsilon: float | None = None
+    momentum: float = 0.9
+    rms_decay: float = 0.9
+    first_mean_square: float = 1.0
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
     ema_decay: float = 0.99
-    max_gradient_norm: float = 5.0
+    max_gradient_norm: float | None = 5.0
+    max_weight_gradient_norm: float | None = None
+    balance: Balance = "none"
+    new_head: bool = False
     dropout: float = 0.0
     stochastic_depth: float = 0.0
     rezero_init: float = 0.5
@@ -55,6 +84,7 @@ class Recipe:
     accumulation: int = 1
     sync_batch_norm: bool = False
     keep_every: int = 0
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.evaluations, self.calibration_batches, self.checkpoint_every) < 1:
@@ -68,10 +98,20 @@ class Recipe:
             )
         if self.batch_size < 2:
             raise UsageError(f"batch_size must be at least 2, for batch norm, but got {self.batch_size}")
-        if not (self.learning_rate > 0 and self.max_gradient_norm > 0 and self.weight_decay >= 0):
+        for name, known in (("optimizer", OptimizerName), ("schedule", Schedule), ("balance", Balance)):
+            if getattr(self, name) not in get_args(known):
+                raise UsageError(f"{name} must be one of {', '.join(get_args(known))}, but got {getattr(self, name)!r}")
+        norms = (self.max_gradient_norm, self.max_weight_gradient_norm)
+        positive = (self.learning_rate, self.backbone_rate, self.epsilon, *norms)
+        if not all(number is None or number > 0 for number in positive):
             raise UsageError(
-                f"learning_rate and max_gradient_norm must be positive and weight_decay at least 0, but got {self}"
+                "learning_rate, backbone_rate, epsilon, max_gradient_norm and max_weight_gradient_norm must be "
+                f"positive, but got {self}"
             )
+        if not (self.weight_decay >= 0 and 0 <= self.first_mean_square < math.inf):
+            raise UsageError(f"weight_decay and first_mean_square must be at least 0, but got {self}")
+        if not (0 <= self.momentum < 1 and 0 <= self.rms_decay < 1):
+            raise UsageError(f"momentum and rms_decay must be in [0, 1), but got {self}")
         if not (0 <= self.label_smoothing < 1 and 0 <= self.ema_decay < 1 and self.warmup_epochs >= 0):
             raise UsageError(
                 f"label_smoothing and ema_decay must be in [0, 1) and warmup_epochs at least 0, but got {self}"

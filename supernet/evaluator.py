@@ -15,7 +15,7 @@ from search_spaces.spec import ClipGeometry
 from supernet.inputs import network_input
 from supernet.masked_decay import Run, add_decay_gradients, decay_weights
 from supernet.objective import Objective, Teacher
-from supernet.optim import RMSProp, adamw, cosine_with_warmup
+from supernet.optim import RMSProp, adamw, cosine_with_warmup, weight_decay_groups
 from supernet.supernet import Checkpointing, Supernet
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from video.clips import ClipBatch
@@ -141,7 +141,7 @@ class SupernetEvaluator:
         if config.optimizer == "rmsprop":
             self._optimizer = RMSProp(supernet.parameters(), lr=config.learning_rate)
         else:
-            self._optimizer = adamw(supernet, learning_rate=config.learning_rate, weight_decay=0.0)
+            self._optimizer = adamw(weight_decay_groups(supernet, weight_decay=0.0), learning_rate=config.learning_rate)
 
     def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> SupportsFloat:
         """One weight step; gradients are the mean over the candidates, absent parameters counting as zero.

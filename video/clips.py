@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from search_spaces.errors import MovinasError, TooManyBadVideosError, UsageError, VideoError
-from video.keys import SampleKey, in_batches, micro_batches, test_keys, training_keys
+from video.keys import SampleKey, balanced_keys, in_batches, micro_batches, test_keys, training_keys
 from video.manifest import VideoItem
 from video.reader import Clip, ClipReader
 from video.sampling import View, views
@@ -31,6 +31,7 @@ __all__ = [
     "SampleKey",
     "VideoItem",
     "View",
+    "balanced_keys",
     "in_batches",
     "micro_batches",
     "read_batch",

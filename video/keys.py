@@ -49,6 +49,37 @@ def training_keys(num_items: int, seed: int, *, position: int, count: int) -> tu
     )
 
 
+def balanced_keys(labels: Sequence[Sequence[int]], seed: int, *, position: int, count: int) -> tuple[SampleKey, ...]:
+    """Positions [position, position + count) of an endless stream in which all classes come equally often.
+
+    Any C positions from a multiple of C on, the number of classes that occur, hold each class once, in an order of
+    their own; each class goes through its own videos in epochs of its own, which is what a key's epoch counts.
+
+    Args:
+        labels: Classes of every item; an item of several is drawn for each of them.
+        seed: Of the orders.
+        position: In the stream.
+        count: How many.
+
+    Raises:
+        UsageError: No items, or a negative position or count.
+    """
+    if not labels or position < 0 or count < 0:
+        raise UsageError(
+            "there must be at least one item, at a position of at least 0, but got "
+            f"num_items={len(labels)}, position={position}, count={count}"
+        )
+    members = _members(tuple(tuple(each) for each in labels))
+    keys = []
+    for place in range(position, position + count):
+        turn, rank = divmod(place, len(members))
+        number, indices = members[int(_order(len(members), seed, "order of classes", turn)[rank])]
+        epoch, rank = divmod(turn, len(indices))
+        order = _order(len(indices), seed, "order of a class", number, epoch)
+        keys.append(SampleKey(index=indices[int(order[rank])], epoch=epoch))
+    return tuple(keys)
+
+
 def test_keys(num_items: int, views: Sequence[View]) -> Iterator[SampleKey]:
     """Every view of every item, views of one item next to each other."""
     return (SampleKey(index=index, view=view) for index in range(num_items) for view in views)
@@ -96,3 +127,20 @@ def _epoch_order(num_items: int, seed: int, epoch: int) -> NDArray[np.int64]:
     order = generator(seed, "order", epoch).permutation(num_items)
     order.flags.writeable = False
     return order
+
+
+@lru_cache(maxsize=1 << 12)
+def _order(size: int, seed: int, *purpose: int | str) -> NDArray[np.int64]:
+    order = generator(seed, *purpose).permutation(size)
+    order.flags.writeable = False
+    return order
+
+
+@lru_cache(maxsize=4)
+def _members(labels: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Classes that occur, ascending, with the items of each."""
+    members: dict[int, list[int]] = {}
+    for index, each in enumerate(labels):
+        for label in each:
+            members.setdefault(label, []).append(index)
+    return tuple((label, tuple(members[label])) for label in sorted(members))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from search_spaces.errors import UsageError, VideoError
 from search_spaces.randomness import generator
 from search_spaces.spec import ClipGeometry
+from video.augment import Augmenter
 from video.cache import FrameCache, cache_key
 from video.decode import Frames, VideoFile, decode_all, frames_at, open_video, picture_size, segment_duration_s
 from video.keys import SampleKey
@@ -55,6 +56,7 @@ class ClipReader:
             if not given.
         cache: Where decoded segments are kept, or None. The pixels are the same with and without.
         training: Whether a video that cannot be decoded is replaced by another of its class. Otherwise it is an error.
+        augment: What is done to clips without a view, or None.
 
     Raises:
         UsageError: No items, an item with several labels, or a shorter side below the resolution.
@@ -69,6 +71,7 @@ class ClipReader:
         short_side: int | None = None,
         cache: FrameCache | None = None,
         training: bool,
+        augment: Augmenter | None = None,
     ) -> None:
         self.items = tuple(items)
         self.geometry = geometry
@@ -76,6 +79,7 @@ class ClipReader:
         self.short_side = usual_short_side(geometry.resolution) if short_side is None else short_side
         self._seed = seed
         self._cache = cache
+        self._augment = augment
         self._check()
 
     def read(self, key: SampleKey) -> Clip:
@@ -90,12 +94,13 @@ class ClipReader:
         bad_ids: list[str] = []
         for candidate in self._candidates(item, key):
             try:
-                frames_THWC = self._pixels(candidate, place)
+                pictures_THWC = self._pictures(candidate, place)
             except VideoError:
                 if not self.training:
                     raise
                 bad_ids.append(candidate.id)
             else:
+                frames_THWC = self._cut(pictures_THWC, place, item, key)
                 return Clip(frames_THWC=frames_THWC, label=item.labels[0], bad_ids=tuple(bad_ids))
         raise VideoError(
             f"a class must have at least one video that can be decoded, but got none of {len(bad_ids)}",
@@ -126,7 +131,11 @@ class ClipReader:
     def _place(self, item: VideoItem, key: SampleKey) -> Place:
         if key.view is not None:
             return key.view.place
-        return draw_place(generator(self._seed, "clip", key.epoch, item.id))
+        place = draw_place(generator(self._seed, "clip", key.epoch, item.id))
+        if self._augment is None:
+            return place
+        draws = generator(self._seed, "stride", key.epoch, item.id)
+        return self._augment.stretched(place, draws, rate_fps=self.geometry.rate_fps)
 
     def _candidates(self, item: VideoItem, key: SampleKey) -> Iterator[VideoItem]:
         """The video itself and, once that has failed, all others of its class in an order drawn for it."""
@@ -136,20 +145,28 @@ class ClipReader:
         for index in order:
             yield same_class[index]
 
-    def _pixels(self, item: VideoItem, place: Place) -> NDArray[np.uint8]:
+    def _cut(
+        self, pictures_THWC: NDArray[np.uint8], place: Place, item: VideoItem, key: SampleKey
+    ) -> NDArray[np.uint8]:
+        resolution = self.geometry.resolution
+        if self._augment is None or key.view is not None:
+            height, width = pictures_THWC.shape[1:3]
+            return crop_clip(pictures_THWC, crop_at(height, width, resolution, place=place))
+        draws = generator(self._seed, "augment", key.epoch, item.id)
+        return self._augment.clip(pictures_THWC, draws, place=place, resolution=resolution, labels=item.labels)
+
+    def _pictures(self, item: VideoItem, place: Place) -> NDArray[np.uint8]:
+        """The whole picture at the clip's times, [T, H, W, 3]."""
         frames_THWC = self._cached(item, place)
-        if frames_THWC is None:
-            frames_THWC = self._decoded(item, place)
-        height, width = frames_THWC.shape[1:3]
-        return crop_clip(frames_THWC, crop_at(height, width, self.geometry.resolution, place=place))
+        return self._decoded(item, place) if frames_THWC is None else frames_THWC
 
     def _cached(self, item: VideoItem, place: Place) -> NDArray[np.uint8] | None:
-        """The whole picture at the clip's times, [T, H, W, 3], if the segment is in the cache."""
+        """Those pictures, if the segment is in the cache."""
         frames = None if self._cache is None else self._cache.get(self._cache_key(item))
         return None if frames is None else frames.at(self._times(frames.duration_s, place))
 
     def _decoded(self, item: VideoItem, place: Place) -> NDArray[np.uint8]:
-        """The same from the file; the segment goes into the cache where it is admitted."""
+        """Those pictures from the file; the segment goes into the cache where it is admitted."""
         start_s = item.start_s or 0.0
         with open_video(item.path) as video:
             duration_s = segment_duration_s(video, start_s=start_s, end_s=item.end_s)
@@ -183,7 +200,7 @@ class ClipReader:
         return clip_times(
             duration_s,
             num_frames=geometry.num_frames,
-            rate_fps=geometry.rate_fps,
+            rate_fps=geometry.rate_fps / place.stretch,
             position=place.time,
             offset_frames=place.offset_frames,
         )

@@ -69,14 +69,18 @@ class Place:
         along: Along the longer side of the picture.
         across: Along the shorter side.
         offset_frames: How much later, in frames of the clip's own rate, in [0, 1).
+        stretch: Time between two frames relative to that of the clip's own rate, above 0.
     """
 
     time: float
     along: float
     across: float
     offset_frames: float = 0.0
+    stretch: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0.0 < self.stretch < float("inf"):
+            raise UsageError(f"stretch must be above 0, but got stretch={self.stretch}")
         for name, position in (("time", self.time), ("along", self.along), ("across", self.across)):
             _check_position(name, position)
         _check_offset(self.offset_frames)

@@ -33,17 +33,46 @@ def test_a_batch_must_have_two_clips():
     [
         ("learning_rate", 0.0),
         ("learning_rate", math.nan),
+        ("backbone_rate", 0.0),
+        ("epsilon", -1e-8),
         ("max_gradient_norm", -1.0),
-        ("weight_decay", -0.1),
-        ("weight_decay", math.nan),
+        ("max_weight_gradient_norm", 0.0),
     ],
 )
-def test_rates_must_be_positive(name, value):
+def test_rates_and_norms_must_be_positive(name, value):
     with pytest.raises(
         UsageError,
-        match=f"learning_rate and max_gradient_norm must be positive and weight_decay at least 0, .*{name}={value}",
+        match="learning_rate, backbone_rate, epsilon, max_gradient_norm and max_weight_gradient_norm must be positive, "
+        f"but got .*{name}={value}",
     ):
         Recipe(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("weight_decay", -0.1), ("weight_decay", math.nan), ("first_mean_square", -1.0), ("first_mean_square", math.inf)],
+)
+def test_decay_and_first_mean_square_must_not_be_negative(name, value):
+    with pytest.raises(
+        UsageError, match=f"weight_decay and first_mean_square must be at least 0, but got .*{name}={value}"
+    ):
+        Recipe(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["momentum", "rms_decay"])
+@pytest.mark.parametrize("value", [1.0, -0.1, math.nan])
+def test_memories_must_fade(name, value):
+    with pytest.raises(UsageError, match=rf"momentum and rms_decay must be in \[0, 1\), but got .*{name}={value}"):
+        Recipe(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("optimizer", "adamw, rmsprop"), ("schedule", "cosine, linear, constant"), ("balance", "none, loss, sampling")],
+)
+def test_names_must_be_known(name, known):
+    with pytest.raises(UsageError, match=f"{name} must be one of {known}, but got 'sgd'"):
+        Recipe(**{name: "sgd"})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from made_nets import TINY_SPEC
 from torch import nn
 
 from search_spaces.variant import Variant
-from supernet.optim import RMSProp, WeightAverage, cosine_with_warmup, weight_decay_groups
+from supernet.optim import RMSProp, WeightAverage, cosine_with_warmup, rate_factor, weight_decay_groups
 from supernet.video_net import VideoNet
 
 
@@ -42,6 +42,24 @@ def test_the_rate_is_positive_rises_then_falls(num_steps, data):
     assert all(first < second for first, second in itertools.pairwise(rising))
     assert all(first > second for first, second in itertools.pairwise(falling))
     assert max(factors) == 1.0
+
+
+@given(num_steps=st.integers(1, 50), data=st.data())
+def test_a_rate_falls_as_it_is_told(num_steps, data):
+    step = data.draw(st.integers(0, num_steps - 1))
+    warmup_steps = data.draw(st.integers(0, num_steps))
+    factors = {
+        schedule: rate_factor(step, schedule=schedule, num_steps=num_steps, warmup_steps=warmup_steps)
+        for schedule in ("cosine", "linear", "constant")
+    }
+    assert factors["cosine"] == cosine_with_warmup(step, num_steps=num_steps, warmup_steps=warmup_steps)
+    if step < warmup_steps:
+        assert set(factors.values()) == {(step + 1) / warmup_steps}
+        return
+    assert factors["constant"] == 1.0
+    left = (num_steps - step) / (num_steps - warmup_steps)
+    assert factors["linear"] == pytest.approx(left)
+    assert factors["cosine"] == pytest.approx(math.sin(math.pi / 2 * left) ** 2, abs=1e-12)
 
 
 class Scalar(nn.Module):
@@ -145,6 +163,22 @@ def test_rmsprop_by_hand():
     assert found == pytest.approx([3 - 0.659380, 3 - 0.659380 - 0.427512, 3 - 0.659380 - 0.427512 - 0.901641], abs=2e-6)
     state = optimizer.state[weight]
     assert (float(state["mean_square"]), float(state["momentum"])) == pytest.approx((2.743, 0.901641), abs=2e-6)
+
+
+def test_rmsprop_of_keras_by_hand():
+    """Its mean square starts at 0: s = 0.1 * 4 = 0.4, then 0.36 + 0.1 = 0.46; m = 0.5 * 2 / sqrt(0.401), then
+    0.9 m - 0.5 / sqrt(0.461).
+    """
+    weight = nn.Parameter(torch.tensor([3.0]))
+    optimizer = RMSProp([weight], lr=0.5, epsilon=1e-3, first_mean_square=0.0)
+    found = []
+    for gradient in (2.0, -1.0):
+        weight.grad = torch.tensor([gradient])
+        optimizer.step()
+        found.append(float(weight.detach()))
+    first = 1 / math.sqrt(0.401)
+    second = 0.9 * first - 0.5 / math.sqrt(0.461)
+    assert found == pytest.approx([3 - first, 3 - first - second], rel=1e-6)
 
 
 def test_rmsprop_is_not_torchs():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from search_spaces.errors import UsageError
 from video import keys as keys_module
-from video.keys import SampleKey, in_batches, micro_batches, training_keys
+from video.keys import SampleKey, balanced_keys, in_batches, micro_batches, training_keys
 from video.sampling import View, views
 
 
@@ -79,3 +79,49 @@ def test_ranks_with_one_micro_batch_each_read_what_one_rank_reads_in_as_many():
 def test_a_batch_that_does_not_divide_is_refused(rank, ranks, per_rank):
     with pytest.raises(UsageError, match=f"{per_rank} for each of {ranks} ranks, but got 24 clips and rank {rank}"):
         micro_batches(training_keys(50, 3, position=0, count=24), rank=rank, ranks=ranks, per_rank=per_rank)
+
+
+LABELS = ((0,), (2,), (0,), (0,), (5,), (0,), (2,))
+"""Four videos of class 0, two of class 2, one of class 5."""
+
+
+@given(st.integers(0, 2**31), st.integers(0, 100), st.integers(0, 60), st.data())
+def test_a_stretch_of_a_balanced_stream_is_the_same_however_it_is_cut(seed, position, count, data):
+    whole = balanced_keys(LABELS, seed, position=position, count=count)
+    cut = data.draw(st.integers(0, count))
+    head = balanced_keys(LABELS, seed, position=position, count=cut)
+    assert whole == head + balanced_keys(LABELS, seed, position=position + cut, count=count - cut)
+
+
+@given(st.integers(0, 2**31), st.integers(0, 40))
+def test_every_turn_of_a_balanced_stream_holds_each_class_once(seed, turn):
+    keys = balanced_keys(LABELS, seed, position=3 * turn, count=3)
+    assert sorted(LABELS[key.index][0] for key in keys) == [0, 2, 5]
+
+
+@given(st.integers(0, 2**31))
+def test_a_class_goes_through_its_videos_in_epochs_of_its_own(seed):
+    keys = balanced_keys(LABELS, seed, position=0, count=24)
+    assert Counter(key.index for key in keys) == {0: 2, 2: 2, 3: 2, 5: 2, 1: 4, 6: 4, 4: 8}
+    assert len(set(keys)) == 24  # never the same clip of a video twice
+    assert [key.epoch for key in keys if key.index == 4] == list(range(8))
+    zeros = [key for key in keys if LABELS[key.index] == (0,)]
+    assert [key.epoch for key in zeros] == [0] * 4 + [1] * 4
+
+
+def test_balanced_orders_differ_between_seeds_turns_and_epochs():
+    streams = {balanced_keys(LABELS, seed, position=0, count=24) for seed in range(10)}
+    assert len(streams) == 10
+    order = [LABELS[key.index][0] for key in balanced_keys(LABELS, 0, position=0, count=60)]
+    assert len({tuple(order[start : start + 3]) for start in range(0, 60, 3)}) == 6
+
+
+def test_a_video_of_several_classes_is_drawn_for_each():
+    keys = balanced_keys(((0, 1), (1,)), 3, position=0, count=8)
+    assert Counter(key.index for key in keys) == {0: 6, 1: 2}
+
+
+@pytest.mark.parametrize(("labels", "position", "count"), [((), 0, 1), (LABELS, -1, 1), (LABELS, 0, -1)])
+def test_a_balanced_stream_needs_items_and_a_place(labels, position, count):
+    with pytest.raises(UsageError, match="there must be at least one item, at a position of at least 0, but got "):
+        balanced_keys(labels, 0, position=position, count=count)

@@ -9,6 +9,7 @@ from encoded_videos import Recipe, frame_numbers, packet_position, write_recipe
 from search_spaces.errors import UsageError, VideoError
 from search_spaces.spec import ClipGeometry
 from video import reader as reader_module
+from video.augment import AugmentConfig, Augmenter
 from video.cache import FrameCache
 from video.keys import SampleKey
 from video.manifest import VideoItem
@@ -191,3 +192,55 @@ def test_real_clips_with_and_without_a_cache(real_clips, tmp_path):
         for index in range(len(items)):
             key = SampleKey(index=index, epoch=epoch)
             np.testing.assert_array_equal(cached.read(key).frames_THWC, plain.read(key).frames_THWC)
+
+
+AUGMENT = Augmenter(
+    config=AugmentConfig(crop_area=(0.1, 1.0), flip=True, policy="randaugment", random_stride=1),
+    directed=frozenset({1}),
+)
+
+
+def test_augmented_clips_are_a_function_of_seed_epoch_and_item(items):
+    keys = [SampleKey(index=index, epoch=epoch) for epoch in range(3) for index in range(len(items))]
+    first = [make(items, augment=AUGMENT).read(key).frames_THWC for key in keys]
+    again = [make(items, augment=AUGMENT).read(key).frames_THWC for key in reversed(keys)][::-1]
+    plain = [make(items).read(key).frames_THWC for key in keys]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert sum(np.array_equal(a, b) for a, b in zip(first, plain, strict=True)) < len(keys) / 2
+    assert len({frames.tobytes() for frames in first}) == len(keys)
+
+
+def test_augmented_clips_are_the_same_from_the_cache(items, tmp_path):
+    cached = make(items, augment=AUGMENT, cache=FrameCache(tmp_path / "cache", 1 << 28))
+    for _ in range(2):
+        for index in range(len(items)):
+            key = SampleKey(index=index, epoch=1)
+            np.testing.assert_array_equal(
+                cached.read(key).frames_THWC, make(items, augment=AUGMENT).read(key).frames_THWC
+            )
+
+
+def test_the_clips_of_a_test_are_not_augmented(items):
+    for view in views(2, 3):
+        key = SampleKey(index=1, view=view)
+        augmented = make(items, augment=AUGMENT).read(key)
+        np.testing.assert_array_equal(augmented.frames_THWC, make(items).read(key).frames_THWC)
+
+
+def test_a_stretched_clip_has_frames_further_apart(items):
+    """Frames of 25 a second, asked for at 25 / 3 a second, so 2, 3 or 4 of them apart."""
+    geometry = ClipGeometry(num_frames=4, resolution=24, rate_fps=25 / 3)
+    augment = Augmenter(config=AugmentConfig(random_stride=1), directed=frozenset())
+    reader = make(items[:1], geometry=geometry, augment=augment)
+    steps = set()
+    for epoch in range(30):
+        numbers = frame_numbers(reader.read(SampleKey(index=0, epoch=epoch)).frames_THWC)
+        steps.add(tuple(np.diff(numbers)))
+    assert steps == {(2, 2, 2), (3, 3, 3), (4, 4, 4)}
+
+
+def test_every_epoch_has_a_crop_of_its_own(items):
+    augment = Augmenter(config=AugmentConfig(crop_area=(0.1, 1.0)), directed=frozenset())
+    reader = make(items[:1], augment=augment)
+    dark = [reader.read(SampleKey(index=0, epoch=epoch)).frames_THWC[0] < 8 for epoch in range(20)]
+    assert len({mask.tobytes() for mask in dark}) > 5  # where the dark corner comes to lie
