@@ -20,6 +20,7 @@ __all__ = [
     "VideoFile",
     "VideoInfo",
     "all_frames",
+    "check_frames",
     "checked_last",
     "decode_all",
     "decode_frames",
@@ -171,6 +172,18 @@ def all_frames(video: VideoFile, *, short_side: int, start_s: float = 0.0, end_s
         images += _repeated(video, last, 1, short_side=short_side)
     checked_last(video, last, needed_s=duration_s)
     return Frames(times_s=np.array(times_s), frames=np.stack(images), duration_s=duration_s)
+
+
+def check_frames(video: VideoFile, *, short_side: int, start_s: float = 0.0, end_s: float | None = None) -> int:
+    """How many frames `all_frames` would give, in the memory of one; errors are the same."""
+    duration_s = segment_duration_s(video, start_s=start_s, end_s=end_s)
+    num_frames = 0
+    last: TimedFrame | None = None
+    for last in _segment(video, start_s=start_s, end_s=end_s, first_s=start_s):
+        picture_of(video, last, short_side=short_side)
+        num_frames += 1
+    checked_last(video, last, needed_s=duration_s)
+    return num_frames
 
 
 def picture_of(video: VideoFile, timed: TimedFrame, *, short_side: int) -> NDArray[np.uint8]:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.errors import ManifestError, UsageError
-from video.annotations import index_folders, split_counts
+from video.annotations.assemble import index_folders
+from video.annotations.draw import split_counts
 
 SHARES = st.tuples(st.integers(1, 10), st.integers(0, 10), st.integers(0, 10)).map(
     lambda parts: tuple(part / sum(parts) for part in parts)
