@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, get_args
 
-from search_spaces.errors import DocumentError, ManifestError
+from search_spaces.errors import DocumentError, ManifestError, shown
 from search_spaces.strict_json import MAX_BYTES, canonical, loads
 from video.label_space import LabelHead, LabelSpace
 
@@ -338,7 +338,7 @@ def _check_class_names(names: tuple[str, ...]) -> None:
 def check_name(field: str, name: str) -> None:
     """Refuse what cannot be an id, group, class or path: nothing at all, a zero byte, or bytes that are not UTF-8."""
     if not name or "\0" in name or not _is_utf8(name):
-        raise ManifestError(f"{field} must be text in UTF-8, not empty, but got {name!a}", where=field)
+        raise ManifestError(f"{field} must be text in UTF-8, not empty, but got {shown(name)}", where=field)
 
 
 def _is_utf8(text: str) -> bool:

@@ -11,7 +11,7 @@ from video.annotations.text import Row, at_line, fields_of, has_columns, integer
 
 COLUMNS = ("video_id", "start_timestamp", "stop_timestamp")
 HEADS = ("verb", "noun")
-_TIME = re.compile(r"(?P<hours>\d{1,2}):(?P<minutes>[0-5]?\d):(?P<seconds>[0-5]?\d(\.\d{1,9})?)")
+_TIME = re.compile(r"(?P<hours>[0-9]{1,2}):(?P<minutes>[0-5]?[0-9]):(?P<seconds>[0-5]?[0-9](\.[0-9]{1,9})?)")
 _NUMBER_COLUMNS = {"id", "verb_id", "noun_id"}
 _NAME_COLUMNS = {"key", "class_key"}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from search_spaces.errors import ManifestError
+from search_spaces.errors import ManifestError, shown
 from video.annotations.annotation import Annotation, Listing
 from video.annotations.tree import VIDEO_SUFFIXES, walk_videos
 from video.manifest import SPLITS, Split, check_name
@@ -47,7 +47,9 @@ def _given_splits(root: Path, folders: Sequence[Path]) -> Listing:
     for split, classes in videos.items():
         for name, paths in classes.items():
             if name not in class_names:
-                raise ManifestError(f"a class of {split} must be among those of train, but got {name!r}", path=root)
+                raise ManifestError(
+                    f"a class of {split} must be among those of train, but got {shown(name)}", path=root
+                )
             annotations += _annotations(paths, root, name, split)
     return Listing(annotations=tuple(annotations), class_names=class_names)
 
@@ -59,7 +61,7 @@ def _annotations(paths: Sequence[Path], root: Path, label: str, split: Split | N
 
 def _class_names(root: Path, videos: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
     if len(videos) < 2:
-        found = f"only {next(iter(videos))!r}" if videos else "none"
+        found = f"only {shown(next(iter(videos)))}" if videos else "none"
         raise ManifestError(f"must hold a folder per class, at least two, but got {found}", path=root)
     for name in videos:
         check_name("class_names", name)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from search_spaces.errors import ManifestError
+from search_spaces.errors import ManifestError, shown
 from video.annotations.annotation import Annotation, Format, Listing, ReadOptions, accompanied_by_nothing
 from video.annotations.classes import read_class_names
 from video.annotations.text import Row, at_line, has_columns, read_table, seconds, split_of_name, split_of_word
@@ -36,7 +36,7 @@ def _annotations(row: Row, file: Path) -> Iterator[Annotation]:
     if not label:
         return
     if not video or "/" in video:
-        raise ManifestError(f"youtube_id must be the id of a video, but got {video!r}")
+        raise ManifestError(f"youtube_id must be the id of a video, but got {shown(video)}")
     start_s, end_s = (seconds(row.fields[name], name) for name in ("time_start", "time_end"))
     split = row.fields.get("split", "")
     yield Annotation(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from search_spaces.errors import ManifestError
+from search_spaces.errors import ManifestError, shown
 from video.annotations.annotation import Annotation, Format, Head, Listing, ReadOptions
 from video.annotations.classes import read_class_names
 from video.annotations.lines import UCF101_FILE, split_line
@@ -50,12 +50,12 @@ def read(files: Sequence[Path], options: ReadOptions) -> Listing:
             label = _class_of(line.path)
             if label not in names:
                 raise ManifestError(
-                    f"a line must be class/video.avi with one of {len(names)} classes, but got {line.path!r}"
+                    f"a line must be class/video.avi with one of {len(names)} classes, but got {shown(line.path)}"
                 )
             if line.numbers and line.numbers != (str(names.index(label) + 1),):
-                expected = names.index(label) + 1
+                expected, found = names.index(label) + 1, shown(line.numbers[0])
                 raise ManifestError(
-                    f"class {label} must have number {expected}, counted from 1, but got {line.numbers[0]}"
+                    f"class {shown(label)} must have number {expected}, counted from 1, but got {found}"
                 )
             recording = _RECORDING.fullmatch(PurePosixPath(line.path).stem)
             annotations.append(
