@@ -105,13 +105,17 @@ class BadVideos:
         Raises:
             TooManyBadVideosError: The share is passed.
         """
-        self._ids.update(batch.bad_ids)
+        self.add_ids(batch.bad_ids)
+
+    def add_ids(self, ids: Iterable[str]) -> None:
+        """Count bad videos; errors as `add`."""
+        self._ids.update(ids)
         if len(self._ids) > self._max_fraction * self._num_videos:
             names = ", ".join(self.ids[:_NAMES_SHOWN])
             more = ", ..." if len(self._ids) > _NAMES_SHOWN else ""
             raise TooManyBadVideosError(
                 f"at most {self._max_fraction:.2%} of {self._num_videos} videos may be unreadable, "
-                f"but got {len(self._ids)}: {names}{more}"
+                f"but got {len(self._ids)}: {names}{more}; `movinas data check` finds all"
             )
 
 
