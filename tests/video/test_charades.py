@@ -5,6 +5,7 @@ from datasets import index, rows
 
 from search_spaces.errors import ManifestError
 from video.decode import decode_all
+from video.manifest import load_manifest, write_manifest
 
 HEADER = "id,subject,scene,quality,relevance,verified,script,objects,descriptions,actions,length"
 ROWS = [
@@ -34,6 +35,8 @@ def test_videos_have_all_their_actions(charades):
         ("Charades_v1_480/KRF68.mp4", ("Action 151, held",), "train"),
     ]
     assert indexed.manifest.num_classes == 157
+    write_manifest(indexed.manifest, charades.root / "m.jsonl")
+    assert load_manifest(charades.root / "m.jsonl") == indexed.manifest
 
 
 def test_actions_as_segments_decode_exactly(charades):

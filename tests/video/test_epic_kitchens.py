@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from search_spaces.errors import ManifestError
 from video.annotations.epic_kitchens import timestamp_s
 from video.decode import decode_all
+from video.manifest import load_manifest, write_manifest
 
 HEADER = (
     "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,stop_frame,"
@@ -43,14 +44,16 @@ def epic(data_set):
 def test_segments_have_a_verb_and_a_noun(epic):
     indexed = index(epic.root, format_name="epic-kitchens")
     manifest = indexed.manifest
-    assert manifest.class_names == ("verb:put", "verb:open", "noun:light", "noun:cup", "noun:door")
-    assert [head.name for head in manifest.heads] == ["verb", "noun"]
+    assert manifest.class_names == ("noun:light", "noun:cup", "noun:door", "verb:put", "verb:open")
+    assert [head.name for head in manifest.heads] == ["noun", "verb"]
     assert [(item.id, item.labels, item.split, item.start_s, item.end_s) for item in manifest.items] == [
-        ("P01_01_0", (1, 4), "train", 0.14, 0.37),
-        ("P01_01_1", (0, 2), "train", 0.31, 0.69),
-        ("P02_101_0", (0, 3), "val", 0.0, 0.5),
+        ("P01_01_0", (2, 4), "train", 0.14, 0.37),
+        ("P01_01_1", (0, 3), "train", 0.31, 0.69),
+        ("P02_101_0", (1, 3), "val", 0.0, 0.5),
     ]
     assert [item.group for item in manifest.items] == ["P01_01", "P01_01", "P02_101"]
+    write_manifest(manifest, epic.root / "m.jsonl")
+    assert load_manifest(epic.root / "m.jsonl") == manifest
     first = manifest.items[0]
     decoded = decode_all(first.path, short_side=8, start_s=first.start_s, end_s=first.end_s)
     assert len(decoded.times_s) == 7  # on display from 0.12 s, and those that begin before 0.37 s
@@ -72,7 +75,13 @@ def test_classes_without_names_are_called_by_their_numbers(epic):
     for name in ("verb", "noun"):
         (epic.root / f"EPIC_100_{name}_classes.csv").unlink()
     names = index(epic.root / "EPIC_100_train.csv").manifest.class_names
-    assert names == ("verb:0", "verb:1", "noun:0", "noun:1", "noun:2")
+    assert names == ("noun:0", "noun:1", "noun:2", "verb:0", "verb:1")
+
+
+def test_two_files_of_verbs(epic):
+    epic.text("EPIC_verb_classes.csv", ["verb_id,class_key,verbs", "0,take,x"])
+    with pytest.raises(ManifestError, match="must hold one file with the verbs, but got EPIC_100_verb_classes.csv and"):
+        index(epic.root, format_name="epic-kitchens")
 
 
 def test_the_test_set_has_no_labels(epic):

@@ -6,6 +6,7 @@ import pytest
 from datasets import index
 
 from search_spaces.errors import ManifestError, UsageError
+from video.annotations import text
 from video.annotations.formats import FORMATS, formats_of
 from video.annotations.text import read_head
 
@@ -43,7 +44,7 @@ def test_files_of_other_systems(data_set, bom):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "content"),
     [
         ("x.csv", "video,class\na.mp4,run\n"),
         ("x.txt", "a.mp4 run\nb.mp4 jump\n"),
@@ -54,8 +55,8 @@ def test_files_of_other_systems(data_set, bom):
         ("x.xml", "<annotation/>"),
     ],
 )
-def test_a_foreign_file_is_refused(data_set, name, text):
-    source = data_set.text(name, text)
+def test_a_foreign_file_is_refused(data_set, name, content):
+    source = data_set.text(name, content)
     with pytest.raises(
         ManifestError, match=f"{name}: must be annotations in a format that is known, but got .*; known"
     ) as e:
@@ -110,7 +111,7 @@ def test_a_manifest_needs_no_indexing(data_set):
         index(source)
 
 
-def test_files_that_are_none(data_set, tmp_path):
+def test_files_that_are_none(data_set, tmp_path, monkeypatch):
     with pytest.raises(ManifestError, match="must be a readable file, but got no such file"):
         index(tmp_path / "none.csv")
     with pytest.raises(ManifestError, match="annotations must have at least one line, but got an empty file"):
@@ -121,6 +122,10 @@ def test_files_that_are_none(data_set, tmp_path):
     (data_set.root / "zero.csv").write_bytes(b"a.mp4\0 0\n")
     with pytest.raises(ManifestError, match=r"zero.csv:1: must be text, but got a zero byte"):
         index(data_set.root / "zero.csv")
+    monkeypatch.setattr(text, "MAX_LINES", 3)
+    data_set.text("many.txt", ["a.mp4 1"] * 4)
+    with pytest.raises(ManifestError, match=r"many.txt:4: must have at most 3 lines, but got more"):
+        index(data_set.root / "many.txt")
     data_set.text("long.csv", "a" * 70_000)
     with pytest.raises(ManifestError, match=r"long.csv:1: a line must have at most 65536 bytes, but got more"):
         index(data_set.root / "long.csv")

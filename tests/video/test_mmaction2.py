@@ -1,9 +1,12 @@
 """mmaction2 lists of videos; lists of frame folders are refused by name."""
 
+import time
+
 import pytest
 from datasets import index, rows
 
 from search_spaces.errors import ManifestError
+from video.annotations.lines import split_line
 
 
 def test_names_with_spaces_and_numbers_stay_whole(data_set):
@@ -65,3 +68,10 @@ def test_what_is_no_line_is_named(data_set, line, message):
     source = data_set.text("list.txt", ["a/2.mp4 0", line])
     with pytest.raises(ManifestError, match=f"list.txt:2: {message}"):
         index(source, format_name="mmaction2", read={"classes": names})
+
+
+def test_long_lines_take_no_longer_than_their_length(data_set):
+    for text in ("1 " * 32_000 + "x", "x" + " 1" * 32_000, " " * 60_000 + "1", "-1 " * 20_000 + "-"):
+        start_s = time.process_time()
+        split_line(text)
+        assert time.process_time() - start_s < 0.1

@@ -277,7 +277,7 @@ def _occurring(annotations: Sequence[Annotation]) -> ClassNames:
 
 
 def _full_names(labels: Labels) -> tuple[str, ...]:
-    """Names as a manifest has them: those of several heads begin with the head."""
+    """Names as a manifest has them: those of several heads begin with the head, in the order of heads."""
     if isinstance(labels, Mapping):
-        return tuple(f"{head}{SEPARATOR}{name}" for head, name in labels.items())
+        return tuple(f"{head}{SEPARATOR}{labels[head]}" for head in sorted(labels))
     return (labels,) if isinstance(labels, str) else labels

@@ -82,6 +82,10 @@ def _class_names(folder: Path, head: str) -> tuple[str, ...] | None:
     found = sorted(folder.glob(f"*{head}_classes.csv"))
     if not found:
         return None
+    if len(found) > 1:
+        raise ManifestError(
+            f"must hold one file with the {head}s, but got {found[0].name} and {found[1].name}", path=folder
+        )
     names: dict[int, str] = {}
     for row in read_table(found[0]):
         with at_line(found[0], row.line):

@@ -13,7 +13,6 @@ from video.manifest import SPLITS, Manifest, Split, VideoItem
 _BLOCK_BYTES = 1 << 20
 _CLIP_OF_GROUP = re.compile(r"(?P<recording>.*g\d+)_c\d+")
 _SPAN_OF_VIDEO = re.compile(r"(?P<recording>.+)_\d{6}_\d{6}")
-_NUMBERED = re.compile(r"(?P<recording>.*[^\W\d_].*?)[ ._-]*(?:(?:clip|part|seg|segment|scene|shot|cut)[ ._-]*)?\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +89,17 @@ def likely_leak(items: Sequence[VideoItem]) -> LikelyLeak | None:
     Such names are `..._g08_c01` (UCF101), `id_000012_000022` (Kinetics) and numbers at the end, `kitchen_2.mp4`.
     They suggest nothing where all videos of a folder share what stands before them. Videos with a group are left out.
     """
-    for name_pattern, group_pattern in (
-        (_CLIP_OF_GROUP, r"(.*g\d+)_c\d+"),
-        (_SPAN_OF_VIDEO, r"(.+)_\d{6}_\d{6}"),
-        (_NUMBERED, r"(.*?)[ ._-]*\d+\.\w+$"),
+    for recording_of, group_pattern in (
+        (_group_of_clip, r"(.*g\d+)_c\d+"),
+        (_video_of_span, r"(.+)_\d{6}_\d{6}"),
+        (_name_before_number, r"(.*?)[ ._-]*\d+\.\w+$"),
     ):
         recordings: dict[tuple[str, str], list[VideoItem]] = {}
         for item in items:
             path = PurePosixPath(item.id)
-            match = name_pattern.fullmatch(path.stem) if item.group is None and item.start_s is None else None
-            if match is not None:
-                recordings.setdefault((str(path.parent), match["recording"]), []).append(item)
+            recording = recording_of(path.stem) if item.group is None and item.start_s is None else None
+            if recording is not None:
+                recordings.setdefault((str(path.parent), recording), []).append(item)
         cut = [members for members in recordings.values() if len({item.split for item in members}) > 1]
         per_folder = Counter(folder for (folder, _), members in recordings.items() if len(members) > 1)
         cut = [members for members in cut if per_folder[str(PurePosixPath(members[0].id).parent)] > 1]
@@ -141,6 +140,24 @@ def duplicates(items: Sequence[VideoItem]) -> list[Duplicates]:
         for same in by_content.values()
         if len(same) > 1
     ]
+
+
+def _group_of_clip(stem: str) -> str | None:
+    match = _CLIP_OF_GROUP.fullmatch(stem)
+    return None if match is None else match["recording"]
+
+
+def _video_of_span(stem: str) -> str | None:
+    match = _SPAN_OF_VIDEO.fullmatch(stem)
+    return None if match is None else match["recording"]
+
+
+def _name_before_number(stem: str) -> str | None:
+    """What stands before a number at the end; None without either, or where it has no letters."""
+    name = stem.rstrip("0123456789")
+    if name == stem or not any(character.isalpha() for character in name):
+        return None
+    return name.rstrip(" ._-")
 
 
 def _size(path: Path) -> int:

@@ -11,7 +11,7 @@ from video.annotations.text import fields_of, read_lines
 from video.annotations.tree import is_video
 
 _NUMBER = re.compile(r"-?[0-9]+")
-_SEPARATED = re.compile(r"(?P<path>.*?\S)(?P<numbers>(?:[ \t]+-?[0-9]+)*)[ \t]*")
+_NUMBERS_BACKWARDS = re.compile(r"(?:[0-9]++-?[ \t]++)*")
 UCF101_FILE = re.compile(r"(train|test)list\d\d\.txt")
 HMDB51_FILE = re.compile(r"(?P<label>.+)_test_split(?P<fold>\d)\.txt")
 
@@ -34,10 +34,11 @@ def split_line(text: str, number: int = 0) -> Line:
     fields = fields_of(text)
     if len(fields) > 1 and all(_NUMBER.fullmatch(field) for field in fields[1:]):
         return Line(number, fields[0], tuple(fields[1:]))
-    match = _SEPARATED.fullmatch(text.strip())
-    if match is None:
-        return Line(number, text.strip(), ())
-    return Line(number, match["path"].strip('"'), tuple(match["numbers"].split()))
+    text = text.strip()
+    numbers = _NUMBERS_BACKWARDS.match(text[::-1])  # from the end: the path may hold spaces and numbers itself
+    assert numbers is not None
+    end = len(text) - numbers.end()
+    return Line(number, text[:end].strip('"'), tuple(text[end:].split()))
 
 
 def numbered_lines(head: Head) -> list[Line]:

@@ -1,4 +1,4 @@
-"""Something-Something (v1, v2) in JSON: a list of videos with the template of their sentence."""
+"""Something-Something v2 in JSON: a list of videos with the template of their sentence."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -17,6 +17,7 @@ from video.manifest import Split
 MAX_BYTES: Final = 1 << 28
 MAX_JSON_BYTES: Final = 1 << 26
 MAX_LINE_BYTES: Final = 1 << 16
+MAX_LINES: Final = 1 << 22
 MAX_CLASSES: Final = 100_000
 _HEAD_LINES: Final = 200
 _SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,12})?")
@@ -49,8 +50,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbers, from 1, and texts of the lines that are not blank, without what ends them.
 
     Raises:
-        ManifestError: Not a readable file, a file of more than 256 MiB or with a line of more than 64 KiB, or text
-            that is not UTF-8 or holds a zero byte.
+        ManifestError: Not a readable file; more than 256 MiB, 4 Mi lines, or 64 KiB in a line; text that is not UTF-8
+            or holds a zero byte.
     """
     for number, line in _all_lines(path):
         text = line.rstrip("\r\n")
@@ -185,6 +186,8 @@ def _all_lines(path: Path) -> Iterator[tuple[int, str]]:
                 line = file.readline(MAX_LINE_BYTES + 1)
                 if not line:
                     return
+                if number > MAX_LINES:
+                    raise ManifestError(f"must have at most {MAX_LINES} lines, but got more")
                 if len(line) > MAX_LINE_BYTES:
                     raise ManifestError(f"a line must have at most {MAX_LINE_BYTES} bytes, but got more")
                 if b"\0" in line:

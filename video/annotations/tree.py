@@ -98,7 +98,10 @@ def walk_videos(folder: Path) -> Iterator[Path]:
 
     seen: set[tuple[int, int]] = set()
     for here, inner, names in os.walk(folder, onerror=refuse, followlinks=True):
-        status = os.stat(here)  # noqa: PTH116 (a list of strings comes from os.walk)
+        try:
+            status = os.stat(here)  # noqa: PTH116 (a string comes from os.walk)
+        except OSError as error:
+            refuse(error)
         if (status.st_dev, status.st_ino) in seen:
             inner.clear()
             continue
