@@ -24,7 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "space sample": ("launch.space_sample", "random architectures of a space, as spec files"),
     "cost": ("launch.cost", "MACs, parameters and memory of specs, by arithmetic"),
     "data synth": ("launch.data_synth", "generated videos whose class is their motion, or their colour"),
-    "data index": ("launch.data_index", "a manifest from a folder per class"),
+    "data index": ("launch.data_index", "a manifest from annotations of many formats, or a folder per class"),
     "data check": ("launch.data_check", "decode every video of a manifest and list those that fail"),
     "search": ("launch.search", "search a space for a network at a cost target"),
     "sweep scaling": ("launch.sweep_scaling", "coefficients that scale a space best, by training architectures"),

@@ -8,12 +8,14 @@ from itertools import islice
 from pathlib import Path
 
 from launch.compute import Compute
-from results.telemetry import Telemetry
+from results.history import bad_videos
+from results.telemetry import Telemetry, read_telemetry
 from retrain.distributed import ALONE, Ranks
 from search_spaces.errors import ManifestError, UsageError
 from search_spaces.published import min_size
 from search_spaces.randomness import derive_seed, generator
 from search_spaces.spec import ArchSpec, ClipGeometry
+from video.annotations.draw import Candidate, draw_splits
 from video.augment import Augmenter
 from video.cache import FrameCache
 from video.clips import (
@@ -91,11 +93,16 @@ def short_side_of(arch: ArchSpec) -> int:
 class Tally:
     """Counts videos that fail, tells telemetry of them, and ends a run that has too many.
 
+    A run that goes on counts those of before, which its telemetry names.
+
     Args:
         config: Holds the limit.
         num_videos: Videos of the run.
         telemetry: Where they are written, None for nowhere.
         ranks: Who reads them.
+
+    Raises:
+        TooManyBadVideosError: There were too many before.
     """
 
     def __init__(
@@ -103,6 +110,8 @@ class Tally:
     ) -> None:
         self._bad = BadVideos(num_videos=num_videos, max_fraction=config.max_bad_fraction)
         self._telemetry, self._ranks = telemetry, ranks
+        if telemetry is not None:
+            self._bad.add_ids(bad_videos(read_telemetry(telemetry.path)))
 
     def counted(self, batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
         """The same batches.
@@ -124,9 +133,11 @@ class Tally:
 
     def _add(self, ids: Sequence[str]) -> None:
         known = self._bad.ids
-        self._bad.add_ids(ids)
-        if self._telemetry is not None and self._bad.ids != known:
-            self._telemetry.append("bad_videos", ids=self._bad.ids)
+        try:
+            self._bad.add_ids(ids)
+        finally:  # the video that was one too many is told as well
+            if self._telemetry is not None and self._bad.ids != known:
+                self._telemetry.append("bad_videos", ids=self._bad.ids)
 
 
 def endless(
@@ -226,11 +237,17 @@ def once(
 def hold_out(items: Sequence[VideoItem], *, fraction: float, seed: int) -> tuple[list[VideoItem], list[VideoItem]]:
     """Divide training videos into those the weights see and those rewards come from.
 
-    Per class, a seeded draw; videos of one group stay together.
+    Per class, a seeded draw; videos of one group stay together, also where a group shows several classes.
 
     Raises:
         ManifestError: A class has too few videos or groups to be on both sides.
     """
+    classes_of: dict[str, set[int]] = {}
+    for item in items:
+        if item.group is not None:
+            classes_of.setdefault(item.group, set()).update(item.labels)
+    if any(len(labels) > 1 for labels in classes_of.values()):
+        return _dealt(items, fraction=fraction, seed=seed)
     kept: list[VideoItem] = []
     held: list[VideoItem] = []
     for label in sorted({item.labels[0] for item in items}):
@@ -248,6 +265,20 @@ def hold_out(items: Sequence[VideoItem], *, fraction: float, seed: int) -> tuple
             )
         for rank, index in enumerate(order):
             (held if rank < num_held else kept).extend(groups[names[int(index)]])
+    return kept, held
+
+
+def _dealt(items: Sequence[VideoItem], *, fraction: float, seed: int) -> tuple[list[VideoItem], list[VideoItem]]:
+    """`hold_out` where groups show several classes: whole groups are dealt out."""
+    videos = [Candidate(tuple(map(str, item.labels)), item.group) for item in items]
+    splits = draw_splits(videos, (1.0 - fraction, fraction, 0.0), seed=derive_seed(seed, "hold out"))
+    kept = [item for item, split in zip(items, splits, strict=True) if split == "train"]
+    held = [item for item, split in zip(items, splits, strict=True) if split != "train"]
+    on_both = {label for item in kept for label in item.labels} & {label for item in held for label in item.labels}
+    for label in sorted({label for item in items for label in item.labels} - on_both):
+        raise ManifestError(
+            f"a class must have groups to train on and others to hold out, but class {label} has them on one side alone"
+        )
     return kept, held
 
 

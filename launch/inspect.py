@@ -17,6 +17,7 @@ from video.manifest import load_manifest
 
 POSITIONALS = ("run",)
 BARS = "▁▂▃▄▅▆▇█"
+BAD_SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +98,10 @@ def _show_search(run: RunDir, summary: SearchSummary, layers: Sequence[Mapping[s
     console.show_table("Share of time", [name for name, _ in shares], [[f"{share:.1%}" for _, share in shares]])
     overhead = "unknown" if summary.overhead_share is None else f"{summary.overhead_share:.1%}"
     console.show(
-        f"all but forward and backward passes: {overhead}; bad videos: {summary.num_bad_videos}; "
+        f"all but forward and backward passes: {overhead}; bad videos: {len(summary.bad_videos)}; "
         f"resumed {summary.num_resumes} times"
     )
+    _show_bad_videos(summary.bad_videos)
     _show_decisions(summary)
     _show_network(summary, layers)
     _show_best(summary)
@@ -198,6 +200,13 @@ def _show_retrain(run: RunDir, summary: RetrainSummary, total: int) -> None:
             )
         ],
     )
+    _show_bad_videos(summary.bad_videos)
+
+
+def _show_bad_videos(ids: Sequence[str]) -> None:
+    if ids:
+        more = f" and {len(ids) - BAD_SHOWN} more (--json names them all)" if len(ids) > BAD_SHOWN else ""
+        console.show(f"{len(ids)} videos could not be decoded: {', '.join(ids[:BAD_SHOWN])}{more}")
 
 
 def _known(value: object) -> str:

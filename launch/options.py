@@ -46,7 +46,7 @@ def parse(
         UsageError: An unknown, missing or unreadable option.
     """
     parser = _parser(options, prog=prog, positionals=positionals, short=short)
-    arguments = _gathered(arguments, repeated)
+    arguments = _gathered([_with_underscores(argument) for argument in arguments], repeated)
     try:
         values = _values(options, parser, parser.parse_args(list(arguments)))
         for _ in range(MAX_ROUNDS if defaults is not None else 0):
@@ -58,6 +58,14 @@ def parse(
         return values
     except argparse.ArgumentError as error:
         raise UsageError(f"{_plainly(str(error), positionals)} (see {prog} --help)") from error
+
+
+def _with_underscores(argument: str) -> str:
+    """An option as its field is called: `--group-by` is `--group_by`."""
+    flag, separator, value = argument.partition("=")
+    if not flag.startswith("--"):
+        return argument
+    return f"--{flag.removeprefix('--').replace('-', '_')}{separator}{value}"
 
 
 def _gathered(arguments: Sequence[str], repeated: Sequence[str]) -> list[str]:

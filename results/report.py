@@ -21,6 +21,7 @@ from search_spaces.errors import DocumentError
 _MAX_TEXT_BYTES = 1 << 18
 _MAX_TEST_BYTES = 1 << 26
 _MAX_CLASSES_NAMED = 100
+_MAX_BAD_NAMED = 1000
 _TESTS = TypeAdapter(tuple[TestReport], config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))
 
 
@@ -41,7 +42,7 @@ def write_search_report(run: RunDir, *, layers: Sequence[Mapping[str, Cell]] = (
     summary = summarise_history(history, events, running=running)
     sections = [*_curve_sections(history), *_policy_sections(history)]
     sections += _network_sections(summary, layers)
-    sections += _comparison_sections(history) + _time_sections(summary)
+    sections += _comparison_sections(history) + _time_sections(summary) + _bad_video_sections(summary.bad_videos)
     sections.append(_provenance(run, history))
     title = f"Search {run.path.resolve().name}"
     page = Page(title=title, status=_progress(summary), facts=_search_facts(history, summary), sections=sections)
@@ -66,6 +67,7 @@ def write_retrain_report(run: RunDir) -> Path:
     if test is not None:
         note = "Share of each true class that was given each predicted class."
         sections.append(Section(heading="Test", note=note, figures=[retrain_figures.confusion(test)]))
+    sections += _bad_video_sections(summary.bad_videos)
     sections.append(Section(heading="Provenance", table=_environment(run), folded=_configuration(run)))
     title = f"Retraining {run.path.resolve().name}"
     page = Page(title=title, status=summary.status, facts=_retrain_facts(summary, test), sections=sections)
@@ -172,6 +174,20 @@ def _time_sections(summary: SearchSummary) -> list[Section]:
         return []
     note = f"{percent(summary.overhead_share)} of the time is spent elsewhere than in training and measuring."
     return [Section(heading="Where the time goes", note=note, figures=[figures.time_shares(summary.time_shares)])]
+
+
+def _bad_video_sections(ids: Sequence[str]) -> list[Section]:
+    """The videos that could not be decoded, if there are any."""
+    if not ids:
+        return []
+    note = (
+        f"{len(ids):,} videos could not be decoded. In training each was replaced by another of its class, in a test "
+        "by none. `movinas data check` says what is wrong with them."
+    )
+    names = list(ids[:_MAX_BAD_NAMED])
+    rest = len(ids) - len(names)
+    listed = "\n".join(names + ([f"and {rest:,} more"] if rest else []))
+    return [Section(heading="Unreadable videos", note=note, folded=[("Their names", listed)])]
 
 
 def _provenance(run: RunDir, history: SearchHistory) -> Section:

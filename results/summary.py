@@ -75,6 +75,7 @@ class SearchSummary:
             those that need not keep the limits.
         seconds_left: Estimate from recent steps.
         time_shares: Phase to its share of wall-clock time; `overhead_share` is that of all phases but the network's.
+        bad_videos: Ids of the videos that could not be decoded, and were replaced by others of their class; sorted.
         num_resumes: How often the search was resumed.
         layers: The most likely architecture of the latest recorded policy, block by block.
     """
@@ -102,7 +103,7 @@ class SearchSummary:
     seconds_left: float | None
     time_shares: Mapping[str, float]
     overhead_share: float | None
-    num_bad_videos: int
+    bad_videos: Sequence[str]
     num_resumes: int
     layers: Sequence[PlaceChoices]
 
@@ -134,7 +135,8 @@ class SearchSummary:
             "unlimited_quality_best": self.unlimited_quality_best,
             "seconds_left": self.seconds_left,
             "time_shares": shares,
-            "num_bad_videos": self.num_bad_videos,
+            "num_bad_videos": len(self.bad_videos),
+            "bad_videos": list(self.bad_videos),
             "num_resumes": self.num_resumes,
             "layers": [_place_json(place) for place in self.layers],
         }
@@ -146,6 +148,7 @@ class RetrainSummary:
 
     Attributes:
         epochs: Epochs done; `loss` and `train_top1` are those of the last one.
+        bad_videos: Ids of the videos that could not be decoded, sorted.
         top1: Latest accuracy on the validation split, in [0, 1]; `best_top1` the highest, in `best_epoch`.
     """
 
@@ -157,6 +160,7 @@ class RetrainSummary:
     top1: float | None
     best_top1: float | None
     best_epoch: int | None
+    bad_videos: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, the document of `movinas inspect --json`."""
@@ -168,6 +172,8 @@ class RetrainSummary:
             "train_top1": self.train_top1,
             "top1": self.top1,
             "best": {"top1": self.best_top1, "epoch": self.best_epoch},
+            "num_bad_videos": len(self.bad_videos),
+            "bad_videos": list(self.bad_videos),
         }
 
 
@@ -209,7 +215,7 @@ def summarise_history(history: SearchHistory, events: Sequence[Mapping[str, Any]
         seconds_left=_seconds_left(history, events),
         time_shares=shares,
         overhead_share=overhead_share(shares),
-        num_bad_videos=len(bad_videos(events)),
+        bad_videos=sorted(bad_videos(events)),
         num_resumes=sum(event["kind"] == "resume" for event in events),
         layers=place_choices(history.policies[-1], start.decisions) if start and history.policies else [],
     )
@@ -223,7 +229,8 @@ def summarise_retrain(run: RunDir) -> RetrainSummary:
     """
     running = is_locked(run)
     epochs = [record for record in iter_journal(run.journal_path) if isinstance(record, EpochRecord)]
-    marks = [event["kind"] for event in read_telemetry(run.telemetry_path)]
+    events = read_telemetry(run.telemetry_path)
+    marks = [event["kind"] for event in events]
     marks = [kind for kind in marks if kind in ("start", "resume", "end")]
     evaluated = [(epoch.val_top1, epoch.epoch) for epoch in epochs if epoch.val_top1 is not None]
     best_top1, best_epoch = max(evaluated, key=lambda item: item[0], default=(None, None))
@@ -237,6 +244,7 @@ def summarise_retrain(run: RunDir) -> RetrainSummary:
         top1=evaluated[-1][0] if evaluated else None,
         best_top1=best_top1,
         best_epoch=best_epoch,
+        bad_videos=sorted(bad_videos(events)),
     )
 
 

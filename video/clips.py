@@ -122,7 +122,7 @@ class BadVideos:
             more = ", ..." if len(self._ids) > _NAMES_SHOWN else ""
             raise TooManyBadVideosError(
                 f"at most {self._max_fraction:.2%} of {self._num_videos} videos may be unreadable, "
-                f"but got {len(self._ids)}: {names}{more}"
+                f"but got {len(self._ids)}: {names}{more}; `movinas data check` finds all"
             )
 
 

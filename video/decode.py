@@ -20,6 +20,7 @@ __all__ = [
     "VideoFile",
     "VideoInfo",
     "all_frames",
+    "check_frames",
     "checked_last",
     "decode_all",
     "decode_frames",
@@ -147,7 +148,8 @@ def frames_at(
     first_s = start_s + max(0.0, float(wanted[0]))
     images: list[NDArray[np.uint8]] = []
     on_display: TimedFrame | None = None
-    for timed in _segment(video, start_s=start_s, end_s=end_s, first_s=first_s):
+    needed_s = min(float(wanted[-1]), duration_s)
+    for timed in _segment(video, start_s=start_s, end_s=end_s, first_s=first_s, needed_s=needed_s):
         if on_display is not None:
             num_begun_before = int(np.searchsorted(wanted + EARLY_S, timed[0]))
             images += _repeated(video, on_display, num_begun_before - len(images), short_side=short_side)
@@ -155,8 +157,8 @@ def frames_at(
             break
         on_display = timed
     else:
-        last = checked_last(video, on_display, needed_s=min(float(wanted[-1]), duration_s))
-        images += _repeated(video, last, len(wanted) - len(images), short_side=short_side)
+        assert on_display is not None
+        images += _repeated(video, on_display, len(wanted) - len(images), short_side=short_side)
     return np.stack([images[index] for index in back.reshape(-1)])
 
 
@@ -165,12 +167,20 @@ def all_frames(video: VideoFile, *, short_side: int, start_s: float = 0.0, end_s
     duration_s = segment_duration_s(video, start_s=start_s, end_s=end_s)
     times_s: list[float] = []
     images: list[NDArray[np.uint8]] = []
-    last: TimedFrame | None = None
-    for last in _segment(video, start_s=start_s, end_s=end_s, first_s=start_s):
-        times_s.append(last[0])
-        images += _repeated(video, last, 1, short_side=short_side)
-    checked_last(video, last, needed_s=duration_s)
+    for timed in _segment(video, start_s=start_s, end_s=end_s, first_s=start_s, needed_s=duration_s):
+        times_s.append(timed[0])
+        images += _repeated(video, timed, 1, short_side=short_side)
     return Frames(times_s=np.array(times_s), frames=np.stack(images), duration_s=duration_s)
+
+
+def check_frames(video: VideoFile, *, short_side: int, start_s: float = 0.0, end_s: float | None = None) -> int:
+    """How many frames `all_frames` would give, in the memory of one; errors are the same."""
+    duration_s = segment_duration_s(video, start_s=start_s, end_s=end_s)
+    num_frames = 0
+    for timed in _segment(video, start_s=start_s, end_s=end_s, first_s=start_s, needed_s=duration_s):
+        picture_of(video, timed, short_side=short_side)
+        num_frames += 1
+    return num_frames
 
 
 def picture_of(video: VideoFile, timed: TimedFrame, *, short_side: int) -> NDArray[np.uint8]:
@@ -210,17 +220,24 @@ def picture_size(height: int, width: int, *, short_side: int) -> tuple[int, int]
     return (short_side, scaled) if height <= width else (scaled, short_side)
 
 
-def _segment(video: VideoFile, *, start_s: float, end_s: float | None, first_s: float) -> Iterator[TimedFrame]:
-    """Frames from the one on display at `first_s` to the last that begins before `end_s`, timed from `start_s`."""
+def _segment(
+    video: VideoFile, *, start_s: float, end_s: float | None, first_s: float, needed_s: float
+) -> Iterator[TimedFrame]:
+    """Frames from the one on display at `first_s` to the last that begins before `end_s`, timed from `start_s`.
+
+    Raises:
+        VideoError: None, or the video itself ends before `needed_s`, seconds of the segment; that its last frame stays
+            on display for long is no defect where another one follows.
+    """
     on_display: TimedFrame | None = None
     for time_s, frame in video.frames_from(first_s):
         if end_s is not None and time_s >= end_s - EARLY_S:
+            needed_s = 0.0
             break
         if on_display is not None and time_s > first_s:
             yield on_display
         on_display = (time_s - start_s, frame)
-    if on_display is not None:
-        yield on_display
+    yield checked_last(video, on_display, needed_s=needed_s)
 
 
 def _repeated(video: VideoFile, timed: TimedFrame, count: int, *, short_side: int) -> list[NDArray[np.uint8]]:

@@ -101,6 +101,24 @@ def test_a_bad_video_below_the_limit_is_replaced_and_counted(capsys, manifest, t
     assert json.loads(out)["num_bad_videos"] <= 1
 
 
+def test_bad_videos_are_listed_wherever_a_run_is_looked_at(capsys, manifest, spec, tmp_path):
+    header, *lines = manifest.read_text().splitlines(keepends=True)
+    train = [json.loads(line) for line in lines if '"train"' in line][::2]
+    manifest.write_text(header + "".join(json.dumps(line) + "\n" for line in train))
+    (manifest.parent / train[0]["path"]).write_text("no video")
+    run = tmp_path / "run"
+    command = ["retrain", spec, f"--data={manifest}", f"--out={run}", "--threads=1", "--workers=0"]
+    command += ["--recipe.epochs=1", "--recipe.batch_size=8", "--recipe.train_frames=2", "--recipe.test_frames=2"]
+    command += ["--recipe.calibration_batches=1"]
+    code, _, err = call(capsys, *command, "--clips.max_bad_fraction=0.05")
+    assert code == 0, err
+    code, out, _ = call(capsys, "inspect", run, "--json")
+    assert json.loads(out)["bad_videos"] == [train[0]["id"]]
+    code, out, _ = call(capsys, "inspect", run)
+    assert f"1 videos could not be decoded: {train[0]['id']}" in out
+    assert train[0]["id"] in (run / "report.html").read_text()
+
+
 def test_an_empty_class(capsys, manifest, tmp_path):
     (manifest.parent / "videos" / "zoom_sideways").mkdir()
     line = refused(capsys, "data", "index", manifest.parent / "videos", tmp_path / "new.jsonl")

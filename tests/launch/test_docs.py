@@ -2,15 +2,19 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from launch import space_show
+from launch import data_index, space_show
 from launch.cli import VERBS
+from launch.options import parse
 from search_spaces import ensemble_json, spec_json
 from search_spaces.movinet import PHIS
 from search_spaces.space_json import read_space
+from video.annotations.formats import FormatName
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,3 +53,11 @@ def test_the_documented_percentiles_are_those_of_the_command():
         for shown, value in zip(numbers, expected, strict=True):
             digits = len(shown.partition(".")[2])
             assert float(shown) == pytest.approx(value / 1e9, abs=0.51 * 10**-digits), name
+
+
+def test_every_format_of_annotations_has_a_command():
+    text = (ROOT / "docs" / "data.md").read_text()
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| .* \| `movinas data index (.*)` \|$", text, re.MULTILINE)
+    assert [name for name, _ in rows] == list(get_args(FormatName))
+    for _, command in rows:
+        parse(data_index.Options, shlex.split(command), prog="movinas data index", positionals=data_index.POSITIONALS)

@@ -8,6 +8,7 @@ import torch
 
 from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, once, parse_views, videos_of
 from launch.compute import Compute
+from results.history import bad_videos
 from results.telemetry import Telemetry, read_telemetry
 from retrain.distributed import ALONE, Ranks
 from search_spaces.errors import ManifestError, TooManyBadVideosError, UsageError
@@ -35,6 +36,17 @@ def test_videos_of_one_group_stay_together():
     kept, held = hold_out(items, fraction=0.4, seed=0)
     assert not {entry.group for entry in kept} & {entry.group for entry in held}
     assert len({entry.group for entry in held}) == 2
+
+
+def test_a_person_who_shows_several_classes_is_on_one_side():
+    items = [item(number, number % 4, group=f"person {number // 8}") for number in range(80)]
+    kept, held = hold_out(items, fraction=0.3, seed=0)
+    assert sorted(entry.id for entry in kept + held) == sorted(entry.id for entry in items)
+    assert not {entry.group for entry in kept} & {entry.group for entry in held}
+    assert len({entry.group for entry in held}) == 3
+    assert hold_out(items, fraction=0.3, seed=0) == (kept, held)
+    with pytest.raises(ManifestError, match="class 4 has them on one side alone"):
+        hold_out([*items, item(80, 4, group="person 1")], fraction=0.3, seed=0)
 
 
 def test_a_class_with_one_video_cannot_be_divided():
@@ -155,6 +167,27 @@ def test_too_many_bad_videos_end_the_run(tmp_path):
     batches = once(reader, batch_size=2, compute=compute(), tally=Tally(ClipConfig(), num_videos=2))
     with pytest.raises(TooManyBadVideosError, match="at most 1.00% of 2 videos may be unreadable, but got 2"):
         list(batches())
+
+
+def test_telemetry_names_the_bad_videos_of_a_run_and_of_those_before(tmp_path):
+    items = [VideoItem(id=f"v{number}", path=tmp_path / f"{number}", labels=(0,), split="test") for number in range(3)]
+    telemetry = Telemetry(tmp_path / "telemetry.jsonl")
+
+    def read(items, max_bad_fraction):
+        config = ClipConfig(cache_bytes=0, max_bad_fraction=max_bad_fraction)
+        reader = config.reader(items, CLIP, seed=0, training=False)
+        tally = Tally(config, num_videos=4, telemetry=telemetry)
+        return len(list(once(reader, batch_size=1, compute=compute(), tally=tally)()))
+
+    assert read(items[:1], 0.5) == 1
+    assert bad_videos(read_telemetry(telemetry.path)) == {"v0"}
+    with pytest.raises(
+        TooManyBadVideosError, match="at most 50.00% of 4 videos may be unreadable, but got 3: v0, v1, v2"
+    ):
+        read(items[1:], 0.5)
+    assert bad_videos(read_telemetry(telemetry.path)) == {"v0", "v1", "v2"}
+    with pytest.raises(TooManyBadVideosError, match="but got 3"):
+        Tally(ClipConfig(max_bad_fraction=0.5), num_videos=4, telemetry=telemetry)
 
 
 @pytest.mark.parametrize("options", [{"cache_bytes": -1}, {"max_bad_fraction": 1.5}])

@@ -11,6 +11,7 @@ from results.records import CandidateRecord, StepRecord
 from results.report import write_retrain_report, write_search_report
 from results.run_dir import create_run, lock
 from results.summary import summarise_search
+from results.telemetry import Telemetry
 from search_spaces.errors import DocumentError, JournalError
 
 LAYERS = [
@@ -244,3 +245,18 @@ def test_a_damaged_journal_is_said(tmp_path):
     run.journal_path.write_bytes(b"x\n" + run.journal_path.read_bytes())
     with pytest.raises(JournalError, match=r"journal.jsonl:1"):
         write_search_report(run)
+
+
+@pytest.mark.parametrize("kind", ["search", "retrain"])
+def test_unreadable_videos_are_listed(tmp_path, kind):
+    records = made_runs.search_records(steps=10) if kind == "search" else made_runs.epochs(2)
+    run = made_runs.make_run(tmp_path / "run", records, kind=kind)
+    write = write_search_report if kind == "search" else write_retrain_report
+    assert "Unreadable videos" not in write(run).read_text()
+    Telemetry(run.telemetry_path).append("bad_videos", ids=[f"{index:04d}.mp4" for index in range(1200)])
+    Telemetry(run.telemetry_path).append("bad_videos", ids=["<script>alert(1)</script>"])
+    text = write(run).read_text()
+    assert "1,201 videos could not be decoded" in text
+    assert "0000.mp4" in text
+    assert "and 201 more" in text
+    assert "<script>alert" not in text

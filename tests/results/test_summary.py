@@ -27,6 +27,7 @@ def test_a_finished_search(tmp_path):
         "random_quality": 0.5,
         "seconds_left": 0.0,
         "num_bad_videos": 2,
+        "bad_videos": ["a", "b"],
         "num_resumes": 1,
     }
     assert {name: document[name] for name in expected} == expected
@@ -121,6 +122,7 @@ def test_a_damaged_journal_is_said(tmp_path):
 
 def test_retraining(tmp_path):
     run = made_runs.make_run(tmp_path / "run", made_runs.epochs(5), kind="retrain")
+    Telemetry(run.telemetry_path).append("bad_videos", ids=["b.mp4", "a.mp4"])
     assert summarise_retrain(run).to_json() == {
         "status": "stopped",
         "epochs": 5,
@@ -129,6 +131,8 @@ def test_retraining(tmp_path):
         "train_top1": pytest.approx(5 / 6),
         "top1": 0.7,
         "best": {"top1": 0.7, "epoch": 4},
+        "num_bad_videos": 2,
+        "bad_videos": ["a.mp4", "b.mp4"],
     }
 
 

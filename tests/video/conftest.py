@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from datasets import DataSet
 from encoded_videos import RECIPES, write_recipe
 
 
@@ -25,3 +26,9 @@ def real_clips() -> list[Path]:
     if not clips:
         pytest.skip("no real clips beside this repository (../shared/data)")
     return clips
+
+
+@pytest.fixture
+def data_set(tmp_path: Path, recipe_file: Callable[[str], Path]) -> DataSet:
+    """An empty folder for annotations and videos."""
+    return DataSet(tmp_path / "data", recipe_file)

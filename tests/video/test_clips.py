@@ -195,10 +195,10 @@ def test_bad_videos_are_counted_once_and_end_the_run_beyond_the_limit():
     tally.add(batch_of("b", "a"))
     tally.add(batch_of("a"))
     assert tally.ids == ("a", "b")
-    message = r"at most 1\.00% of 200 videos may be unreadable, but got 3: a, b, c$"
+    message = r"at most 1\.00% of 200 videos may be unreadable, but got 3: a, b, c; `movinas data check` finds all$"
     with pytest.raises(TooManyBadVideosError, match=message):
         tally.add(batch_of("c"))
-    with pytest.raises(TooManyBadVideosError, match=r"but got 4: a, b, c, \.\.\.$"):
+    with pytest.raises(TooManyBadVideosError, match=r"but got 4: a, b, c, \.\.\.; `movinas data check` finds all$"):
         tally.add(batch_of("d"))
     BadVideos(num_videos=1, max_fraction=0.0).add(batch_of())
 

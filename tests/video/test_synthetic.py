@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from search_spaces.errors import UsageError, VideoError
 from search_spaces.randomness import generator
 from video import synthetic
-from video.annotations import index_folders
+from video.annotations.assemble import index_folders
 from video.decode import decode_all, probe
 from video.synthetic import (
     CLASSES,

@@ -3,15 +3,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from search_spaces.errors import ManifestError, UsageError
-from video.annotations import index_folders, split_counts
-
-SHARES = st.tuples(st.integers(1, 10), st.integers(0, 10), st.integers(0, 10)).map(
-    lambda parts: tuple(part / sum(parts) for part in parts)
-)
+from video.annotations.assemble import index_folders
 
 
 def make(root: Path, *names: str) -> Path:
@@ -54,27 +48,6 @@ def test_the_draw_is_stratified_seeded_and_of_each_class_alone(tmp_path):
     make(root, *many("c", 5))
     again = index_folders(root, seed=3)
     assert [item for item in again.items if item.labels[0] < 2] == list(manifest.items)
-
-
-@given(st.integers(0, 200), SHARES)
-def test_counts_add_up_and_stay_near_the_shares(num_videos, ratios):
-    counts = split_counts(num_videos, ratios)
-    assert sum(counts) == num_videos
-    assert min(counts) >= 0
-    with_share = [count for count, ratio in zip(counts, ratios, strict=True) if ratio > 0]
-    assert len(with_share) == 3 or all(count == 0 for count, ratio in zip(counts, ratios, strict=True) if ratio == 0)
-    if num_videos >= len(with_share):
-        assert min(with_share) >= 1
-    assert all(abs(count - num_videos * ratio) <= 2 for count, ratio in zip(counts, ratios, strict=True))
-
-
-def test_counts_by_hand():
-    assert split_counts(100, (0.7, 0.15, 0.15)) == (70, 15, 15)
-    assert split_counts(10, (0.7, 0.15, 0.15)) == (7, 2, 1)
-    assert split_counts(3, (0.7, 0.15, 0.15)) == (1, 1, 1)
-    assert split_counts(2, (0.7, 0.15, 0.15)) == (1, 1, 0)
-    assert split_counts(1, (0.7, 0.15, 0.15)) == (1, 0, 0)
-    assert split_counts(5, (1.0, 0.0, 0.0)) == (5, 0, 0)
 
 
 def test_given_splits_are_kept(tmp_path):
