@@ -152,7 +152,9 @@ def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...],
         shared = _net_of_supernet(open_run(Path(name), kind="search"), spec_file, class_names=class_names)
         load_exactly(net, shared.state_dict(), source=name)
     elif source == "retrain":
-        load_exactly(net, load_model(model_folder(Path(name)))[0].state_dict(), source=name)
+        trained, card = load_model(model_folder(Path(name)))
+        _require_classes(card.class_names, class_names, of="network", path=Path(name))
+        load_exactly(net, trained.state_dict(), source=name)
     return net
 
 
@@ -274,18 +276,22 @@ def _with_frames(clip: ClipGeometry, num_frames: int | None) -> ClipGeometry:
     return clip if num_frames is None else replace(clip, num_frames=num_frames)
 
 
+def _require_classes(found: tuple[str, ...], class_names: tuple[str, ...], *, of: str, path: Path) -> None:
+    if found != class_names:
+        raise WeightsError(
+            f"a {of} must have been trained on the classes at hand, but it knows {len(found)} classes from "
+            f"{found[0]!r} on and the manifest {len(class_names)} from {class_names[0]!r} on",
+            path=path,
+        )
+
+
 def _net_of_supernet(run: RunDir, spec_file: SpecFile, *, class_names: tuple[str, ...]) -> VideoNet:
     space, variant = read_space(run.space_path), variant_of(run)
     searched = load_manifest(run.manifest_path).class_names
     checkpoint = load_newest(run.checkpoints_path, set_aside=False)
     if checkpoint is None:
         raise WeightsError("a search must have a checkpoint to start from, but has none", path=run.path)
-    if searched != class_names:
-        raise WeightsError(
-            f"a supernet must have been trained on the classes at hand, but it knows {len(searched)} classes from "
-            f"{searched[0]!r} on and the manifest {len(class_names)} from {class_names[0]!r} on",
-            path=run.path,
-        )
+    _require_classes(searched, class_names, of="supernet", path=run.path)
     if spec_file.variant not in space.variants(variant) or not space.contains(spec_file.arch):
         raise WeightsError(
             f"a spec must lie in the space of the search, {space.name}, in its variant, but it does not", path=run.path
