@@ -27,11 +27,19 @@ class Preset:
     arithmetic: tuple[str, ...]
 
 
-def paper(*, num_train_videos: int, batch_size: int, architectures_per_step: int, steps: int, bf16: bool) -> Preset:
+def paper(
+    *,
+    num_train_videos: int,
+    num_held_out: int,
+    batch_size: int,
+    architectures_per_step: int,
+    steps: int,
+    bf16: bool,
+) -> Preset:
     """The constants of the paper's A.2 and of tunas.md 1 and 2.
 
     Args:
-        num_train_videos: Videos that the weights see.
+        num_train_videos: Videos that the weights see; `num_held_out` those that rewards come from.
         batch_size: Clips of one architecture in a step.
         architectures_per_step: TuNAS has 32, of 128 images each.
         steps: Of the search that is really made, which may not be what 90 epochs are.
@@ -73,7 +81,8 @@ def paper(*, num_train_videos: int, batch_size: int, architectures_per_step: int
     lines = (
         f"batch: {architectures_per_step} architectures x {batch_size} clips = {batch} (TuNAS: 32 x 128 = 4,096)",
         f"rewards: 4 x {batch_size} = {4 * batch_size} held-out clips of each architecture",
-        f"held out: {TUNAS_HELD_OUT:.3f} of the training videos (50,046 of 1,281,167)",
+        f"held_out: 50,046 / 1,281,167 = {TUNAS_HELD_OUT:.3f} of the videos of each class, at least one; here "
+        f"{num_held_out:,} of {num_train_videos + num_held_out:,}",
         f"search.steps: {EPOCHS} epochs x {num_train_videos:,} videos / {batch} = {wanted_steps:,}",
         f"weights.learning_rate: {WEIGHT_RATE_PER_256:g} x {batch} / 256 = {weight_rate:.4g}, of RMSProp with "
         "decay 0.9, momentum 0.9 and epsilon 1",

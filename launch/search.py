@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -203,9 +204,10 @@ def preset_of(options: Options) -> Preset:
     """
     check_preset(options.preset)
     items = videos_of(load_manifest(options.data), "train", path=options.data)
-    kept, _ = hold_out(items, fraction=options.held_out, seed=options.seed)
+    kept, held = hold_out(items, fraction=options.held_out, seed=options.seed)
     return paper(
         num_train_videos=len(kept),
+        num_held_out=len(held),
         batch_size=options.weights.batch_size,
         architectures_per_step=options.search.architectures_per_step,
         steps=options.search.steps,
@@ -214,8 +216,11 @@ def preset_of(options: Options) -> Preset:
 
 
 def show_preset(options: Options) -> None:
-    """Print how the preset's values came about."""
-    for line in preset_of(options).arithmetic:
+    """Print how the preset's values came about, and which of them were given otherwise."""
+    preset = preset_of(options)
+    given = {name: attrgetter(name)(options) for name in preset.values}
+    others = [f"{name} is {value}, as given" for name, value in given.items() if value != preset.values[name]]
+    for line in (*preset.arithmetic, *others):
         console.log(f"preset {options.preset}: {line}")
 
 

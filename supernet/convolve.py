@@ -14,6 +14,9 @@ from search_spaces.variant import Convolution
 from supernet.depthwise import depthwise_conv, listened_to
 from supernet.timeline import Timeline
 
+SEPARATE = "_2plus1d"
+"""Ends the name of a kernel's weights over space and then time where those in one piece stand beside them."""
+
 
 def flat_kernel(kernel: Kernel) -> tuple[int, int]:
     """A kernel over space or over time alone as that of a 2-D convolution, (H, W) or (T, H W)."""
@@ -24,7 +27,7 @@ def flat_kernel(kernel: Kernel) -> tuple[int, int]:
 def branch_name(kernel: Kernel, conv: Convolution, *, both: bool) -> str:
     """Name of the weights of a depthwise kernel; `both` where a layer holds its two forms beside each other."""
     separate = both and conv != "3d" and kernel[0] > 1
-    return f"{kernel_name(kernel)}_2plus1d" if separate else kernel_name(kernel)
+    return kernel_name(kernel) + SEPARATE * separate
 
 
 def convolve(x_NCHW: Tensor, weight: Tensor, *, stride: int) -> Tensor:

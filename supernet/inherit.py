@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from search_spaces.errors import WeightsError
 from search_spaces.spec import has_skip_projection, kernel_name
+from supernet.convolve import SEPARATE
 from supernet.extract import RUNNING_STATISTICS
 from supernet.layers import Bottleneck, Depthwise
 from supernet.supernet import Supernet
@@ -62,7 +63,7 @@ def inherit(supernet: Supernet, net: VideoNet, *, same_classes: bool) -> Inherit
 
 def inherit_shared(supernet: Supernet, tensors: Mapping[str, Tensor], *, same_classes: bool) -> Inherited:
     """Start shared weights from those of another supernet, which have their order; arguments as in `inherit`."""
-    return _fill(supernet, tensors, ((name, name) for name in tensors), same_classes=same_classes)
+    return _fill(supernet, tensors, _shared_places(supernet, tensors), same_classes=same_classes)
 
 
 @dataclass(slots=True)
@@ -165,6 +166,26 @@ def _places(supernet: Supernet, net: VideoNet) -> Iterator[tuple[str, str]]:
                         for name in names
                         if name.startswith(f"{prefix}{kernel}.")
                     )
+
+
+def _shared_places(supernet: Supernet, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:
+    """Every tensor of the supernet that has a counterpart in another: a kernel in the form that it has there."""
+    own = supernet.state_dict()
+    for name in tensors:
+        layer, depthwise, rest = name.partition(".depthwise.")
+        branch, _, part = rest.partition(".")
+        kernel = branch.removesuffix(SEPARATE)
+        for other in (kernel, kernel + SEPARATE) if depthwise else ():
+            place = f"{layer}.depthwise.{other}."
+            if _in_time(own, place) == _in_time(tensors, f"{layer}.depthwise.{branch}."):
+                yield place + part, name
+        if not depthwise:
+            yield name, name
+
+
+def _in_time(tensors: Mapping[str, Tensor], place: str) -> bool:
+    """Whether a kernel has weights over time beside those over space."""
+    return f"{place}temporal.weight" in tensors
 
 
 def _fits(source: Depthwise, target: Depthwise) -> bool:

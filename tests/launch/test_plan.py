@@ -1,7 +1,20 @@
 """`--plan`: figures, and nothing written."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 from program import TARGET, call_json
+
+from launch.compute import Compute
+from launch.search_plan import search_plan
+from nas.loop import SearchConfig
+from nas.problem import Problem
+from nas.warmup import WarmupConfig
+from search_spaces.movinet import find_space
+from search_spaces.target import parse_target
+from search_spaces.variant import Variant
+from supernet.evaluator import WeightConfig
 
 
 def test_plans_stop_before_anything_is_written(capsys, search_run, motion_manifest, tmp_path):
@@ -28,3 +41,28 @@ def test_rewards_are_part_of_a_search_and_grow_with_their_batch(capsys, motion_m
         assert set(document["parts_s"]) == {"weight_steps", "rewards", "comparison"}
         seconds.append(document["parts_s"]["rewards"])
     assert seconds[1] > 2 * seconds[0]
+
+
+def test_a_plan_tries_what_warm_up_runs():
+    """The first step of a search runs every kernel of the largest network, which keeps the most for its gradients."""
+    problem = Problem(space=find_space("nano"), variant=Variant(), target=parse_target(TARGET), num_classes=8, seed=0)
+    kept = {}
+    for fraction in (0.0, 0.25):
+        sizes = []
+
+        def pack(tensor, sizes=sizes):
+            sizes.append(tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            plan = search_plan(
+                problem,
+                SearchConfig(steps=4, warmup=WarmupConfig(op_fraction=fraction, filter_fraction=fraction)),
+                WeightConfig(batch_size=2, reward_multiple=1),
+                clip_of=lambda spec: replace(spec.clip, num_frames=2, resolution=32),
+                compare_clips=2,
+                compute=Compute(device=torch.device("cpu"), num_threads=1, num_workers=0, amp_dtype=None),
+            )
+        kept[fraction] = sum(sizes)
+        assert plan.parts_s["weight_steps"] > 0
+    assert kept[0.25] > 1.5 * kept[0.0]

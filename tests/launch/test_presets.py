@@ -13,7 +13,8 @@ from results.run_dir import open_run
 
 def test_at_the_scale_of_tunas_the_constants_are_tunas_own():
     # 1,231,121 images, 32 x 128 of them per step (tunas.md 1.5, 1.6); its 27,050 steps are 90 epochs of whole batches
-    preset = paper(num_train_videos=1_231_121, batch_size=128, architectures_per_step=32, steps=27_050, bf16=False)
+    videos = {"num_train_videos": 1_231_121, "num_held_out": 50_046}
+    preset = paper(**videos, batch_size=128, architectures_per_step=32, steps=27_050, bf16=False)
     assert preset.values["search.steps"] == pytest.approx(27_050, rel=1e-3)
     assert preset.values["search.controller.learning_rate"] == pytest.approx(0.0048)
     assert preset.values["weights.learning_rate"] == pytest.approx(2.64)
@@ -25,13 +26,14 @@ def test_at_the_scale_of_tunas_the_constants_are_tunas_own():
 
 
 def test_it_is_scaled_to_batch_steps_and_precision():
-    preset = paper(num_train_videos=800, batch_size=8, architectures_per_step=4, steps=5000, bf16=True)
+    preset = paper(num_train_videos=800, num_held_out=40, batch_size=8, architectures_per_step=4, steps=5000, bf16=True)
     assert preset.values["search.steps"] == 90 * 800 / 32
     assert preset.values["search.controller.learning_rate"] == pytest.approx(0.0048 * 27_050 / 5000)
     assert preset.values["weights.learning_rate"] == pytest.approx(0.165 * 32 / 256)
     assert preset.values["weights.weight_decay"] == 3e-5
     assert "search.steps: 90 epochs x 800 videos / 32 = 2,250" in preset.arithmetic
-    short = paper(num_train_videos=8, batch_size=8, architectures_per_step=4, steps=100, bf16=False)
+    assert any(line.endswith("at least one; here 40 of 840") for line in preset.arithmetic)
+    short = paper(num_train_videos=8, num_held_out=2, batch_size=8, architectures_per_step=4, steps=100, bf16=False)
     assert short.values["search.controller.learning_rate"] == MAX_LEARNING_RATE
     assert any("at most 0.1 = 0.1" in line for line in short.arithmetic)
 
@@ -46,6 +48,11 @@ def test_a_search_keeps_it_and_what_was_given_wins(capsys, motion_manifest, tmp_
     assert code == 0, err
     assert "preset paper: batch: 2 architectures x 4 clips = 8 (TuNAS: 32 x 128 = 4,096)" in err
     assert "preset paper: controller.learning_rate: 0.0048 x 27,050 / 3 steps, but at most 0.1 = 0.1" in err
+    given = [line for line in err.splitlines() if line.startswith("preset paper: ") and line.endswith(", as given")]
+    assert given == [
+        "preset paper: search.steps is 3, as given",
+        "preset paper: search.beta is -0.2, as given",
+    ]
     kept = options_of(open_run(tmp_path / "run"), Options)
     assert (kept.search.steps, kept.search.beta, kept.weights.batch_size) == (3, -0.2, 4)
     assert (kept.weights.optimizer, kept.weights.max_gradient_norm, kept.weights.rezero_init) == ("rmsprop", None, 0)

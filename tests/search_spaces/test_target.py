@@ -53,7 +53,7 @@ def test_forms(text, metric, value, per):
     assert target.dtype == (text.partition("@")[2] or None)
 
 
-METRICS = r"^a target's metric must be one of macs, paper_gflops, params, state, activations, but got "
+METRICS = r"^a target's metric must be one of macs, paper_gflops, params, state, activations, latency, but got "
 FORM = r"^a target must be written as metric=number/unit, such as macs=2\.7G/clip, .* but got "
 
 

@@ -11,8 +11,9 @@ from made_spaces import TINY, frame_wise
 
 from search_spaces.errors import WeightsError
 from search_spaces.movinet import KERNELS
-from search_spaces.spec import BlockSpec
+from search_spaces.spec import BlockSpec, parse_kernel
 from search_spaces.variant import VARIANTS, Variant
+from supernet.convolve import branch_name
 from supernet.inherit import inherit, inherit_shared, ordered
 from supernet.supernet import Supernet
 from supernet.video_net import VideoNet
@@ -146,6 +147,41 @@ def test_shared_weights_go_on_in_another_search():
     for name, tensor in second.state_dict().items():
         assert torch.equal(tensor, first.state_dict()[name]) or name == "head.classifier.weight"
     assert found.missing == found.unexpected == ("head.classifier.bias", "head.classifier.weight")
+
+
+FORMS = {"3d": None, "3d_2plus1d": None, "2plus1d": None, "both": ("3d", "3d_2plus1d")}
+
+
+@pytest.mark.parametrize("to", FORMS)
+@pytest.mark.parametrize("of", FORMS)
+def test_shared_kernels_go_on_in_the_form_that_they_have(of, to):
+    first, second = (
+        Supernet(
+            dataclasses.replace(SPACE, conv_choices=FORMS[form]),
+            dataclasses.replace(VARIANTS["released-stream"], conv="3d" if form == "both" else form),
+            num_classes=3,
+            seed=seed,
+        )
+        for seed, form in enumerate((of, to))
+    )
+    drawn = {name: tensor.clone() for name, tensor in second.state_dict().items()}
+    found = inherit_shared(second, first.state_dict(), same_classes=True)
+    assert {name for name, tensor in second.state_dict().items() if not torch.equal(tensor, drawn[name])}.isdisjoint(
+        found.missing
+    )
+    convs = {form.removeprefix("3d_") for form in first.convs} & {form.removeprefix("3d_") for form in second.convs}
+    for kernel in ("1x3x3", "3x3x3", "5x1x1"):
+        for conv in convs:
+            weights = []
+            for supernet in (first, second):
+                layer = supernet.blocks[0][0]
+                depthwise = layer.depthwise[branch_name(parse_kernel(kernel), conv, both=layer.both)]
+                weights.append([weight.flatten() for weight in depthwise.parameters()])
+            for source, target in zip(*weights, strict=True):
+                assert torch.equal(source, target)
+    if not convs:
+        assert "blocks.0.0.depthwise.3x3x3.conv.weight" in found.missing
+        assert "blocks.0.0.depthwise.1x3x3.conv.weight" in found.whole
 
 
 def test_other_blocks_are_refused():
