@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("launch.evaluate", "accuracy of a retrained network or an ensemble on a manifest"),
     "predict": ("launch.predict", "classes of videos"),
     "stream": ("launch.stream", "classes of a video, camera or network stream, frame by frame"),
+    "deploy": ("launch.deploy", "a trained network as an ONNX, torch.export or safetensors file, checked"),
     "import-weights": ("launch.import_weights", "a published network, from the state dict of the public PyTorch port"),
     "bench cost": ("launch.bench.cost", "genotypes costed per second"),
     "bench ops": (
