@@ -47,6 +47,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "time of depthwise convolutions, backend by backend, and the table of the fastest",
     ),
     "bench model": ("launch.bench.model", "time of frames, clips and training steps, beside a plain PyTorch MoViNet"),
+    "bench deploy": ("launch.bench.deploy", "deployed files beside PyTorch: size, difference, time of a frame"),
     "bench stream": ("launch.bench.stream", "how far streams are from their clips, and the memory of long ones"),
     "bench supernet": ("launch.bench.supernet", "a supernet step beside the training step of the sampled network"),
     "bench subclips": ("launch.bench.subclips", "what a supernet step keeps, on whole clips and on sub-clips"),
