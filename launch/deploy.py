@@ -1,9 +1,11 @@
 """`movinas deploy`: a trained network, or an ensemble, as files that other programs run."""
 
+import itertools
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from launch import console
 from launch.clips import ClipConfig, Tally, once, videos_of
@@ -15,7 +17,7 @@ from retrain.deploy.check import Run
 from retrain.deploy.int8 import Accuracy, Int8Bounds
 from retrain.deploy.write import Plan, deploy
 from retrain.ensemble import Ensemble, TrainedMember
-from retrain.evaluate import clip_logits
+from retrain.evaluate import ClipLogits, clip_logits, predict, report_of
 from search_spaces.errors import ManifestError, UsageError
 from supernet.inputs import network_input
 from video.manifest import Split, VideoItem, load_manifest
@@ -150,15 +152,24 @@ def _accuracy(
     reader = config.reader(items, clip_of(member.card), seed=0, training=False)
     tally = Tally(config, num_videos=len(items))
     batches = once(reader, batch_size=options.batch_size, compute=compute, tally=tally)
-    num_right, num_right_fp32, num_videos = 0, 0, 0
-    for batch in batches():
-        for answer in clip_logits(member.net, [batch], device=compute.device):
-            num_right_fp32 += int((answer.logits_BK.numpy().argmax(axis=1) == answer.labels_B).sum())
-        clips_BCTHW = network_input(batch, compute.device)[0].numpy()
-        for clip_CTHW, label in zip(clips_BCTHW, batch.labels_B.tolist(), strict=True):
-            frames_TCHW = np.ascontiguousarray(clip_CTHW.transpose(1, 0, 2, 3))
-            num_right += int(run(frames_TCHW).argmax() == label)
-            num_videos += 1
-    if not num_videos:
+    for_net, for_file = itertools.tee(batches())
+    of_net: list[ClipLogits] = []
+    of_file: list[ClipLogits] = []
+    for answer, batch in zip(clip_logits(member.net, for_net, device=compute.device), for_file, strict=True):
+        if not answer.indices:
+            continue
+        frames_BTCHW = network_input(batch, compute.device)[0].transpose(1, 2).contiguous().numpy()
+        logits_BK = torch.tensor(np.array([run(frames_TCHW) for frames_TCHW in frames_BTCHW]), dtype=torch.float64)
+        of_net.append(answer)
+        of_file.append(replace(answer, logits_BK=logits_BK))
+    net, file = (
+        report_of(
+            predict(found, num_videos=len(items), num_classes=len(member.card.class_names), num_views=1),
+            class_names=member.card.class_names,
+            views="1x1",
+        )
+        for found in (of_net, of_file)
+    )
+    if not net.num_videos:
         raise ManifestError("a manifest must have a video that can be decoded, but has none", path=options.data)
-    return Accuracy(top1=num_right / num_videos, fp32_top1=num_right_fp32 / num_videos, num_videos=num_videos)
+    return Accuracy(top1=file.top1, fp32_top1=net.top1, num_videos=net.num_videos)

@@ -1,8 +1,7 @@
 """`movinas bench deploy`: deployed files beside PyTorch: their size, what they say, and the time of a frame."""
 
-import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -15,14 +14,11 @@ from launch.bench.machine import in_turns, line_of, measure_machine
 from launch.bench.model import NUM_CLASSES, made_net
 from launch.clips import short_side_of
 from launch.specs import find_spec, find_variant
-from retrain.deploy.card import DeployedMember, FileFormat
-from retrain.deploy.graph import trace
-from retrain.deploy.int8 import Int8Bounds
-from retrain.deploy.onnx_file import OnnxNet
+from retrain.deploy.check import difference, frames_for
+from retrain.deploy.graph import Graph, to_pt2, trace
+from retrain.deploy.onnx_file import OnnxNet, quantised, to_onnx
 from retrain.deploy.runs import run_of_program
-from retrain.deploy.write import Plan, deploy
-from retrain.ensemble import Ensemble, TrainedMember
-from retrain.model_file import ModelCard
+from retrain.model_file import ModelCard, file_of
 from search_spaces.errors import UsageError
 from search_spaces.spec_json import fingerprint
 from supernet.frozen import FrozenNet
@@ -98,34 +94,38 @@ def run(options: Options) -> int:
 def _measured(name: str, variant_name: str, options: Options) -> dict[str, object]:
     spec = find_spec(name).arch
     net = made_net(spec, find_variant(variant_name, arch=spec), device="cpu")
+    card, clip = _card(net), spec.clip
+    frames_TCHW = frames_for(card, num_frames=options.frames)
+    graph = trace(net, mode="stream", num_frames=clip.num_frames, resolution=clip.resolution, flat=False)
+    blobs = {"safetensors": file_of(net, card), "pt2": to_pt2(graph), "onnx": to_onnx(graph)}
+    blobs["int8"], num_int8 = quantised(blobs["onnx"])
     with tempfile.TemporaryDirectory() as folder:
-        files = {
-            way: _deployed(net, Path(folder) / way, format_, options, int8=way == "int8")
-            for way, format_ in _FORMATS.items()
+        files = {}
+        for way in ("onnx", "int8"):
+            path = Path(folder, f"{way}.onnx")
+            path.write_bytes(blobs[way])
+            files[way] = OnnxNet(path, num_threads=options.threads)
+        differences = {
+            way: difference(file.run, net, frames_TCHW, mode="stream", flat=False) for way, file in files.items()
         }
-        ways = _ways(net, Path(folder), options)
+        ways = _ways(net, graph, files)
         times_ms = in_turns(list(ways.values()), repeats=options.repeats)
-    int8 = files["int8"].int8
-    assert int8 is not None
     return {
         "name": name,
         "variant": variant_name,
-        "fingerprint": fingerprint(spec, net.variant),
-        "num_states": len(files["onnx"].state),
-        "difference": files["onnx"].check.difference,
-        "int8_difference": int8.difference,
-        **{f"{way}_mib": file.num_bytes / MIB for way, file in files.items()},
+        "fingerprint": card.fingerprint,
+        "num_states": len(graph.state),
+        "num_int8": num_int8,
+        "difference": differences["onnx"],
+        "int8_difference": differences["int8"],
+        **{f"{way}_mib": len(blob) / MIB for way, blob in blobs.items()},
         **{f"{way}_ms": ms for way, ms in zip(ways, times_ms, strict=True)},
     }
 
 
-_FORMATS: dict[str, FileFormat] = {"onnx": "onnx", "int8": "onnx", "pt2": "pt2", "safetensors": "safetensors"}
-
-
-def _deployed(net: VideoNet, folder: Path, format_: FileFormat, options: Options, *, int8: bool) -> DeployedMember:
-    """A file in a folder of its own; int8 is told, whatever it costs."""
+def _card(net: VideoNet) -> ModelCard:
     clip = net.spec.clip
-    card = ModelCard(
+    return ModelCard(
         fingerprint=fingerprint(net.spec, net.variant),
         arch=net.spec,
         variant=net.variant,
@@ -137,25 +137,14 @@ def _deployed(net: VideoNet, folder: Path, format_: FileFormat, options: Options
         epoch=None,
         val_top1=None,
     )
-    plan = Plan(
-        format=format_,
-        mode="stream",
-        int8=Int8Bounds(max_difference=math.inf, max_drop=1.0) if int8 else None,
-        check_frames=options.frames,
-        num_threads=options.threads,
-    )
-    member = TrainedMember(net=net, card=card)
-    return deploy(Ensemble(members=(member,)), folder / f"net.{format_}", plan).members[0]
 
 
-def _ways(net: VideoNet, folder: Path, options: Options) -> dict[str, Callable[[], object]]:
+def _ways(net: VideoNet, graph: Graph, files: Mapping[str, OnnxNet]) -> dict[str, Callable[[], object]]:
     """A step of each, on one frame again and again."""
-    clip = net.spec.clip
-    frame_BCHW = torch.rand(1, 3, clip.resolution, clip.resolution, generator=torch.Generator().manual_seed(0))
-    graph = trace(net, mode="stream", num_frames=clip.num_frames, resolution=clip.resolution, flat=False)
+    size = net.spec.clip.resolution
+    frame_BCHW = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     frozen, program = FrozenNet(net), run_of_program(graph)
-    files = {way: OnnxNet(folder / way / "net.onnx", num_threads=options.threads) for way in ("onnx", "int8")}
-    state, frozen_state = (one.init_state(1, clip.resolution, clip.resolution) for one in (net, frozen))
+    state, frozen_state = net.init_state(1, size, size), frozen.init_state(1, size, size)
 
     @torch.inference_mode()
     def step() -> Tensor:

@@ -72,6 +72,20 @@ class DeployedMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputPart:
+    """Logits of which exactly one is right, or each for itself.
+
+    Attributes:
+        name: Of the head, such as `verb`; empty where there is one alone.
+        start: Its first logit; `stop` the one after its last.
+    """
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeployedCard:
     """The whole JSON.
 
@@ -81,7 +95,8 @@ class DeployedCard:
             takes a whole clip.
         flat: Whether no tensor has more than four dimensions.
         class_names: Names of the logits, in order.
-        scores: How logits become probabilities.
+        scores: How logits become probabilities: `softmax` over each part, or `sigmoid` of each.
+        parts: Which logits belong together.
         aggregation: How the answers of several members become one, before that.
         colours: Order of the channels of a frame.
         value_range: Of its values, which come from bytes by division by 255.
@@ -97,7 +112,8 @@ class DeployedCard:
     mode: Mode
     flat: bool
     class_names: tuple[str, ...]
-    scores: Literal["softmax"] = "softmax"
+    scores: Literal["softmax", "sigmoid"]
+    parts: tuple[OutputPart, ...]
     aggregation: Literal["mean_logits"] = "mean_logits"
     colours: Literal["RGB"] = "RGB"
     value_range: tuple[float, float] = (0.0, 1.0)

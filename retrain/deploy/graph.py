@@ -3,6 +3,7 @@
 Letters: B clips, T frames, C channels, H and W pixels, K classes.
 """
 
+import io
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -152,6 +153,15 @@ def first_state(lean: VideoNet, like: Mapping[str, Tensor], frame_BCHW: Tensor) 
     timeline = Timeline.of(frame_BCHW, lean.variant, past=past)
     run(lean, frame_BCHW, lean.spec, timeline=timeline)
     return {name: torch.zeros_like(timeline.future[name], memory_format=torch.contiguous_format) for name in like}
+
+
+def to_pt2(graph: Graph) -> bytes:
+    """The program as a file of `torch.export`."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():  # torch's own, about its own
+        warnings.simplefilter("ignore")
+        torch.export.save(graph.program, buffer)
+    return buffer.getvalue()
 
 
 def _export(module: nn.Module, arguments: tuple[object, ...]) -> ExportedProgram:

@@ -107,6 +107,18 @@ def frames(source: str) -> Iterator[tuple[float, Pictures]]:
             yield time_s - first_s, pictures(frame)
 
 
+def likeliest(logits: np.ndarray, part: dict[str, Any], card: dict[str, Any], top: int) -> str:
+    """The classes of a part of the outputs, and how likely they are."""
+    own = logits[part["start"] : part["stop"]]
+    if card["scores"] == "softmax":
+        chances = np.exp(own - own.max())
+        chances /= chances.sum()
+    else:
+        chances = 1 / (1 + np.exp(-own))
+    best = np.argsort(-chances, kind="stable")[:top]
+    return ", ".join(f"{card['class_names'][part['start'] + k]} {chances[k]:.4f}" for k in best)
+
+
 def main() -> int:
     """A line for every new answer: seconds, then the likeliest classes."""
     here = Path(__file__).resolve()
@@ -131,11 +143,8 @@ def main() -> int:
                     network.logits = None
             num_answers += 1
             logits = np.mean(np.asarray(answers, dtype=np.float64), axis=0)
-            chances = np.exp(logits - logits.max())
-            chances /= chances.sum()
-            best = np.argsort(-chances, kind="stable")[: options.top]
-            names = ", ".join(f"{card['class_names'][k]} {chances[k]:.4f}" for k in best)
-            print(f"{time_s:9.3f} s  {names}", flush=True)
+            texts = [likeliest(logits, part, card, options.top) for part in card["parts"]]
+            print(f"{time_s:9.3f} s  {'; '.join(texts)}", flush=True)
     except (av.FFmpegError, IndexError) as error:
         print(f"{options.source}: must be a video that can be read, but got {error}", file=sys.stderr)
         return 2

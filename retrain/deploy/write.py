@@ -1,10 +1,8 @@
 """Trained networks to files that were run beside them before anybody gets them."""
 
 import hashlib
-import io
 import os
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,12 +10,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 
 from results.files import sync_folder, write_file
-from retrain.deploy.card import DeployedCard, DeployedMember, FileFormat
+from retrain.deploy.card import DeployedCard, DeployedMember, FileFormat, OutputPart
 from retrain.deploy.check import MAX_DIFFERENCE, Check, Run, difference, frames_for, require
-from retrain.deploy.graph import LOGITS, Mode, StateTensor, TensorForm, dtype_name, trace
+from retrain.deploy.graph import LOGITS, Mode, StateTensor, TensorForm, dtype_name, to_pt2, trace
 from retrain.deploy.int8 import Int8Bounds, judged
 from retrain.deploy.onnx_file import OnnxNet, quantised, to_onnx
 from retrain.deploy.runs import run_of_clip, run_of_module, run_of_program
@@ -98,6 +95,8 @@ def deploy(ensemble: Ensemble, out: Path, plan: Plan) -> DeployedCard:
             mode=plan.mode,
             flat=plan.flat,
             class_names=ensemble.class_names,
+            scores="softmax",
+            parts=(OutputPart(name="", start=0, stop=len(ensemble.class_names)),),
             members=tuple(members),
             versions=_versions(),
         )
@@ -170,11 +169,7 @@ def _write(
     if plan.format == "onnx":
         write_file(path, to_onnx(graph))
         return forms, lambda: OnnxNet(path, num_threads=plan.num_threads).run
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():  # torch's own, about its own
-        warnings.simplefilter("ignore")
-        torch.export.save(graph.program, buffer)
-    write_file(path, buffer.getvalue())
+    write_file(path, to_pt2(graph))
     return forms, lambda: run_of_program(graph)
 
 
