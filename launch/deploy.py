@@ -80,10 +80,10 @@ class Options:
             raise UsageError(f"out must end in {SUFFIXES[self.format]}, as format says, but got {str(self.out)!r}")
         if self.device != "cpu" or self.amp != "off":
             raise UsageError(f"device must be cpu and amp off, but got device={self.device!r}, amp={self.amp}")
-        if not (self.int8_max_difference > 0 and 0 <= self.int8_max_drop <= 1 and self.batch_size > 0):
+        if not (0 < self.int8_max_difference <= 1 and 0 <= self.int8_max_drop <= 1 and self.batch_size > 0):
             raise UsageError(
-                "int8_max_difference and batch_size must be above 0 and int8_max_drop in [0, 1], but got "
-                f"{self.int8_max_difference}, {self.batch_size} and {self.int8_max_drop}"
+                "int8_max_difference must be in (0, 1], int8_max_drop in [0, 1] and batch_size above 0, but got "
+                f"{self.int8_max_difference}, {self.int8_max_drop} and {self.batch_size}"
             )
         if self.data is not None and not self.int8:
             raise UsageError("data must be left out without int8, which alone is judged on it")

@@ -1,5 +1,6 @@
 """What int8 weights may cost, and whether they do."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def judged(
     Raises:
         DeployError: It is too much.
     """
-    if accuracy is None and not difference < bounds.max_difference:
+    if not math.isfinite(difference) or (accuracy is None and difference >= bounds.max_difference):
         raise DeployError(
             f"int8 must move logits by less than {bounds.max_difference:g} of the largest, but moves them by "
             f"{difference:.3g} over {num_frames} frames; give --data to judge by accuracy, or leave --int8 out",

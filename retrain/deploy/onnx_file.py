@@ -92,7 +92,7 @@ def quantised(blob: bytes) -> tuple[bytes, int]:
     pointwise = [
         f"{node.name}_MatMul" if node.op_type == "Gemm" else node.name  # which the quantisation makes of it
         for node in model.graph.node
-        if node.op_type in LINEAR_OPS or (node.op_type == "Conv" and _is_pointwise(extents[node.input[1]]))
+        if node.op_type in ("Conv", *LINEAR_OPS) and _is_pointwise(extents.get(node.input[1]))
     ]
     with tempfile.TemporaryDirectory() as folder, _quietly():
         whole, smaller = Path(folder, "fp32.onnx"), Path(folder, "int8.onnx")
@@ -107,9 +107,9 @@ def quantised(blob: bytes) -> tuple[bytes, int]:
         return smaller.read_bytes(), len(pointwise)
 
 
-def _is_pointwise(weight: tuple[int, ...]) -> bool:
-    """Whether a weight (out, in, H, W) mixes channels and nothing else."""
-    return weight[2:] == (1, 1) and weight[1] > 1
+def _is_pointwise(weight: tuple[int, ...] | None) -> bool:
+    """Whether a weight, a matrix or (out, in, H, W), mixes channels and nothing else; None is no weight."""
+    return weight is not None and (len(weight) == 2 or (weight[2:] == (1, 1) and weight[1] > 1))
 
 
 @contextlib.contextmanager

@@ -138,7 +138,7 @@ def test_int8_is_judged_on_a_manifest(capsys, tmp_path, stream_run, motion_manif
     small = ("--check_frames=3", "--clips.cache_bytes=0")
     document = call_json(capsys, *arguments, *small, f"--out={tmp_path / 'net.onnx'}", "--int8_max_drop=1")
     int8 = document["members"][0]["int8"]
-    assert int8["num_videos"] == 8
+    assert int8["num_videos"] == 16
     assert call_json(
         capsys, "evaluate", stream_run, "--data", motion_manifest, "--split=val", "--threads=1", "--workers=0"
     )["top1"] == pytest.approx(int8["fp32_top1"])
