@@ -39,6 +39,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("launch.evaluate", "accuracy of a retrained network or an ensemble on a manifest"),
     "predict": ("launch.predict", "classes of videos"),
     "stream": ("launch.stream", "classes of a video, camera or network stream, frame by frame"),
+    "deploy": ("launch.deploy", "a trained network as an ONNX, torch.export or safetensors file, checked"),
     "import-weights": ("launch.import_weights", "a published network, from the state dict of the public PyTorch port"),
     "bench cost": ("launch.bench.cost", "genotypes costed per second"),
     "bench ops": (
@@ -50,6 +51,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "times of every part of a space's networks here, and how well their sums predict whole ones",
     ),
     "bench model": ("launch.bench.model", "time of frames, clips and training steps, beside a plain PyTorch MoViNet"),
+    "bench deploy": ("launch.bench.deploy", "deployed files beside PyTorch: size, difference, time of a frame"),
     "bench stream": ("launch.bench.stream", "how far streams are from their clips, and the memory of long ones"),
     "bench supernet": ("launch.bench.supernet", "a supernet step beside the training step of the sampled network"),
     "bench subclips": ("launch.bench.subclips", "what a supernet step keeps, on whole clips and on sub-clips"),

@@ -1,4 +1,8 @@
-"""A trained network as files: `model.safetensors` and `model.json`, which says everything needed to use it."""
+"""A trained network as files: `model.safetensors` and `model.json`, which says everything needed to use it.
+
+`load_model` is the public way to it: `net, card = load_model(Path("runs/retrain/model"))` is an ordinary module, to be
+called, stepped, trained on, or saved. In a single file, as `movinas deploy` makes it, the card stands in the header.
+"""
 
 import os
 import shutil
@@ -7,12 +11,13 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter
+from safetensors import SafetensorError, safe_open
 
 from results.files import remove_folder, sync_folder, write_file
-from search_spaces.errors import SpecError, WeightsError, shown
+from search_spaces.errors import DocumentError, SpecError, WeightsError, shown
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.spec_json import fingerprint
-from search_spaces.strict_json import pretty
+from search_spaces.strict_json import canonical, loads, pretty
 from search_spaces.typed_json import check_header, read_document, validate
 from search_spaces.variant import Variant
 from supernet.tensors import from_bytes, load_exactly, to_bytes
@@ -106,19 +111,28 @@ def read_card(folder: Path) -> ModelCard:
         SpecError: Missing, unreadable, or not what a card must be.
     """
     path = folder / CARD
-    document = check_header(read_document(path), kind=KIND, schema=SCHEMA, path=path)
-    return validate(_ADAPTER, document, path=path)
+    return _checked_card(read_document(path), path=path)
 
 
-def load_model(folder: Path) -> tuple[VideoNet, ModelCard]:
-    """The network of a folder, in evaluation mode, as an ordinary module, and its card.
+def file_of(net: VideoNet, card: ModelCard) -> bytes:
+    """A network as one safetensors file that `load_model` takes, with its card as `movinas.model` in the header.
+
+    Whoever has safetensors alone finds the tensors under their names, and the card as JSON in the metadata.
+    """
+    return to_bytes(net.state_dict(), texts={KIND: canonical(asdict(card))})
+
+
+def load_model(path: Path) -> tuple[VideoNet, ModelCard]:
+    """The network of a folder or a single file, in evaluation mode, as an ordinary module, and its card.
 
     Raises:
         SpecError: As `read_card`.
         WeightsError: The weights are missing, damaged, or of another network.
     """
-    card = read_card(folder)
-    path = folder / WEIGHTS
+    if path.is_file():
+        card = _card_in_header(path)
+    else:
+        card, path = read_card(path), path / WEIGHTS
     try:
         tensors = from_bytes(path.read_bytes())
     except OSError as error:
@@ -128,3 +142,21 @@ def load_model(folder: Path) -> tuple[VideoNet, ModelCard]:
     net = VideoNet(card.arch, card.variant, num_classes=len(card.class_names))
     load_exactly(net, tensors, source=str(path))
     return net.eval(), card
+
+
+def _card_in_header(path: Path) -> ModelCard:
+    try:
+        with safe_open(path, framework="pt") as file:
+            texts = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"must be a readable file of safetensors, but got {error}", path=path) from error
+    if KIND not in texts:
+        raise SpecError(f"must hold the card of a network in its header, as {KIND}, but does not", path=path)
+    try:
+        return _checked_card(loads(texts[KIND]), path=path)
+    except DocumentError as error:
+        raise SpecError(error.message, path=path, where=KIND) from error
+
+
+def _checked_card(document: object, *, path: Path) -> ModelCard:
+    return validate(_ADAPTER, check_header(document, kind=KIND, schema=SCHEMA, path=path), path=path)

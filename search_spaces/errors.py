@@ -147,6 +147,10 @@ class StateError(MovinasError, ValueError):
     """The state of a stream does not fit the network or the frames."""
 
 
+class DeployError(MovinasError, RuntimeError):
+    """A deployed file does not say what its network says, within a stated bound."""
+
+
 class SweepError(MovinasError, RuntimeError):
     """Members of a sweep have no result."""
 

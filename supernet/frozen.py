@@ -200,7 +200,7 @@ class FrozenNet(nn.Module):
         self._names.append("head.pool")
         layers = [self._layer(layer) for block in net.blocks for layer in block]  # type: ignore[attr-defined]
         head = net.head
-        stem_weight, stem_bias = _fold(net.stem)
+        stem_weight, stem_bias = fold(net.stem)
         self._layers = (network.Layer * len(layers))(*layers)
         return network.Network.of(
             self.variant,
@@ -232,14 +232,14 @@ class FrozenNet(nn.Module):
         return network.Layer(**parts)
 
     def _pointwise(self, conv: ConvNorm, *, gain: Tensor | None = None) -> network.Matrix:
-        weight, bias = _fold(conv, gain)
+        weight, bias = fold(conv, gain)
         return self._matrix(weight.flatten(1), bias)
 
     def _matrix(self, weight_OI: Tensor, bias_O: Tensor) -> network.Matrix:
         return network.Matrix.of(weight_OI, bias_O, self._kept)
 
     def _depthwise(self, conv: ConvNorm) -> network.Depthwise:
-        weight, bias = _fold(conv)
+        weight, bias = fold(conv)
         return network.Depthwise.of(weight.view(-1, *conv.kernel), bias, stride=conv.stride, kept=self._kept)
 
     def _encoding(self, se: SqueezeExcitation) -> int:
@@ -253,7 +253,7 @@ def _num_frames(clips_BCTHW: Tensor) -> int:
     return 1 if clips_BCTHW.ndim == 4 else clips_BCTHW.shape[2]
 
 
-def _fold(conv: ConvNorm, gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def fold(conv: ConvNorm, gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution and its norm, and a number that both are multiplied by."""
     assert conv.running_mean is not None
     assert conv.running_var is not None

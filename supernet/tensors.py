@@ -13,9 +13,10 @@ MOST_NAMED = 3
 """How many tensors of a kind an error names."""
 
 
-def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """Named tensors as one safetensors blob; equal tensors give equal bytes."""
-    return save({name: tensor.detach().contiguous().cpu() for name, tensor in sorted(tensors.items())})
+def to_bytes(tensors: Mapping[str, Tensor], *, texts: Mapping[str, str] | None = None) -> bytes:
+    """Named tensors, and texts for the header, as one safetensors blob; equal ones give equal bytes."""
+    contiguous = {name: tensor.detach().contiguous().cpu() for name, tensor in sorted(tensors.items())}
+    return save(contiguous, metadata=None if texts is None else dict(texts))
 
 
 def from_bytes(blob: bytes) -> dict[str, Tensor]:
