@@ -187,7 +187,7 @@ def _show_retrain(run: RunDir, summary: RetrainSummary, total: int) -> None:
     console.show(f"{run.path}: retraining {summary.status}, epoch {summary.epochs} of {total}, {summary.steps} steps")
     console.show_table(
         "Last epoch",
-        ("loss", "train top-1", "val top-1", "best val top-1", "best epoch"),
+        ("loss", "train top-1", f"val {summary.metric}", f"best val {summary.metric}", "best epoch"),
         [
             (
                 _number(summary.loss),

@@ -34,6 +34,7 @@ from supernet.supernet import Supernet
 from supernet.tensors import from_bytes, load_exactly
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch, ClipReader
+from video.label_space import LabelSpace
 from video.manifest import Manifest, load_manifest
 
 POSITIONALS = ("spec",)
@@ -113,7 +114,7 @@ def execute(run: RunDir, options: Options) -> ModelCard:
     trainer = _trainer(run, options, compute, telemetry=telemetry, fresh=checkpoint is None)
     progress = console.Progress("retrain", total=trainer.num_steps, done=checkpoint.number if checkpoint else 0)
     for record in trainer.fit(run, checkpoint, stopwatch):
-        val = "" if record.val_top1 is None else f"  val top-1 {record.val_top1:.3f}"
+        val = "" if record.val_top1 is None else f"  val {record.metric} {record.val_top1:.3f}"
         progress.update(
             record.step, f"epoch {record.epoch}  loss {record.train_loss:.3f}  train top-1 {record.train_top1:.3f}{val}"
         )
@@ -157,15 +158,15 @@ def initial_net(spec_file: SpecFile, init: str, *, class_names: tuple[str, ...],
 
 
 def accuracy_of(
-    reader: ClipReader, *, batch_size: int, class_names: tuple[str, ...], compute: Compute, tally: Tally
+    reader: ClipReader, *, batch_size: int, space: LabelSpace, compute: Compute, tally: Tally
 ) -> Callable[[VideoNet], float]:
-    """Top-1 accuracy of a network over the middle clip of every video of a reader."""
+    """What a network is chosen by (`space.metric`), over the middle clip of every video of a reader."""
     batches: Callable[[], Iterator[ClipBatch]] = once(reader, batch_size=batch_size, compute=compute, tally=tally)
 
     def accuracy(net: VideoNet) -> float:
         logits = clip_logits(net, batches(), device=compute.device, amp_dtype=compute.amp_dtype)
-        predictions = predict(logits, num_videos=len(reader.items), num_classes=len(class_names), num_views=1)
-        return report_of(predictions, class_names=class_names, views="1x1").top1
+        predictions = predict(logits, num_videos=len(reader.items), space=space, num_views=1)
+        return report_of(predictions, space=space, views="1x1").quality
 
     return accuracy
 
@@ -218,14 +219,15 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
     tally = Tally(options.clips, num_videos=len(items) + len(val_items), telemetry=telemetry)
     short_side = short_side_of(spec_file.arch) if options.clips.short_side is None else options.clips.short_side
     clips = replace(options.clips, short_side=short_side)
-    train_reader = clips.reader(items, _with_frames(clip, recipe.train_frames), seed=options.seed, training=True)
+    space, train_clip = manifest.label_space, _with_frames(clip, recipe.train_frames)
+    train_reader = clips.reader(items, train_clip, seed=options.seed, training=True, space=space)
     test_clip = _with_frames(clip, recipe.test_frames)
     accuracy: Callable[[VideoNet], float | None] = _not_measured
     if val_items:
         accuracy = accuracy_of(
-            clips.reader(val_items, test_clip, seed=options.seed, training=False),
+            clips.reader(val_items, test_clip, seed=options.seed, training=False, space=space),
             batch_size=recipe.batch_size,
-            class_names=manifest.class_names,
+            space=space,
             compute=compute,
             tally=tally,
         )
@@ -251,6 +253,8 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
             resolution=test_clip.resolution,
             epoch=0,
             val_top1=None,
+            heads=space.heads,
+            multi_label=space.multi_label,
         ),
         train_batches=endless(
             train_reader,
@@ -304,11 +308,13 @@ def show_result(run: RunDir, card: ModelCard, *, as_json: bool) -> None:
                 "run": str(run.path),
                 "spec": card.fingerprint,
                 "steps": summary.steps,
-                "best": {"top1": card.val_top1, "epoch": card.epoch},
+                "best": {"top1": card.val_top1, "epoch": card.epoch, "metric": card.label_space.metric},
                 "macs": cost(card.arch, card.variant, num_classes=len(card.class_names)).macs,
                 "model": str(run.model_path),
             }
         )
         return
-    val = "no validation split" if card.val_top1 is None else f"val top-1 {card.val_top1:.3f} after epoch {card.epoch}"
+    val = "no validation split"
+    if card.val_top1 is not None:
+        val = f"val {card.label_space.metric} {card.val_top1:.3f} after epoch {card.epoch}"
     console.show(f"{summary.steps} steps, {val}\nmodel   {run.model_path}\nreport  {run.report_path}")

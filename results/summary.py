@@ -147,6 +147,7 @@ class RetrainSummary:
     Attributes:
         epochs: Epochs done; `loss` and `train_top1` are those of the last one.
         top1: Latest accuracy on the validation split, in [0, 1]; `best_top1` the highest, in `best_epoch`.
+        metric: What those two are, as in `EpochRecord`.
     """
 
     status: Status
@@ -157,6 +158,7 @@ class RetrainSummary:
     top1: float | None
     best_top1: float | None
     best_epoch: int | None
+    metric: str = "top-1"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, the document of `movinas inspect --json`."""
@@ -168,6 +170,7 @@ class RetrainSummary:
             "train_top1": self.train_top1,
             "top1": self.top1,
             "best": {"top1": self.best_top1, "epoch": self.best_epoch},
+            "metric": self.metric,
         }
 
 
@@ -237,6 +240,7 @@ def summarise_retrain(run: RunDir) -> RetrainSummary:
         top1=evaluated[-1][0] if evaluated else None,
         best_top1=best_top1,
         best_epoch=best_epoch,
+        metric=last.metric if last else "top-1",
     )
 
 

@@ -26,7 +26,7 @@ from video.clips import ClipBatch
 Batches = Callable[[int], Iterator[ClipBatch]]
 """Batches from a position of an endless stream on; the position counts batches."""
 Accuracy = Callable[[VideoNet], float | None]
-"""Top-1 accuracy of a network on the validation split, None where there is none."""
+"""What a network is chosen by, on the validation split: see `LabelSpace.metric`; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,9 @@ class Trainer:
         self.num_steps = recipe.num_steps(num_videos)
         self._net, self._card, self._train_batches, self._accuracy = net, card, train_batches, accuracy
         self._device = next(net.parameters()).device
-        self._objective = Objective(recipe=recipe, seed=seed, device=self._device, amp_dtype=amp_dtype)
+        self._objective = Objective(
+            recipe=recipe, seed=seed, device=self._device, amp_dtype=amp_dtype, space=card.label_space
+        )
         self._optimizer = adamw(net, learning_rate=recipe.learning_rate, weight_decay=recipe.weight_decay)
         self._average = WeightAverage(net, decay=recipe.ema_decay)
         self._best: tuple[ModelCard, bytes] | None = None
@@ -146,6 +148,7 @@ class Trainer:
             train_loss=sums.loss / sums.clips,
             train_top1=sums.correct / sums.clips,
             val_top1=top1,
+            metric=self._card.label_space.metric,
         )
 
     def _evaluate(self, epoch: int) -> float | None:

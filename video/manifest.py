@@ -3,18 +3,23 @@
 A manifest file is JSON Lines. Line 1 is a header, `{"schema": 1, "kind": "movinas.manifest", "class_names": [...]}`;
 every other line is a video, `{"id", "path", "labels", "split"}` and, where known, `start_s`, `end_s` and `group`.
 Relative paths count from the manifest's folder. Whether the videos exist is not looked at here.
+
+`labels` is a list of class numbers: one, or with `"multi_label": true` in the header any number. With several heads
+`class_names` maps a head to its list of classes, `{"verb": [...], "noun": [...]}`, and `labels` a head to the number of
+its class, `{"verb": 3, "noun": 7}`.
 """
 
 import math
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, get_args
 
 from search_spaces.errors import DocumentError, ManifestError
 from search_spaces.strict_json import MAX_BYTES, canonical, loads
+from video.label_space import LabelHead, LabelSpace
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
@@ -22,6 +27,7 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 SCHEMA: Final = 1
 KIND: Final = "movinas.manifest"
 _HEADER_FIELDS: Final = ("schema", "kind", "class_names")
+_OPTIONAL_HEADER_FIELDS: Final = ("multi_label",)
 _REQUIRED_FIELDS: Final = ("id", "path", "labels", "split")
 _OPTIONAL_FIELDS: Final = ("start_s", "end_s", "group")
 
@@ -33,7 +39,7 @@ class VideoItem:
     Attributes:
         id: Name, unique in its manifest.
         path: Absolute path of the file.
-        labels: Numbers of its classes, at least one, none twice.
+        labels: Numbers of its classes, none twice; how many there must be is up to the manifest.
         split: What it may be used for.
         start_s: Start of the segment, seconds from the first frame, >= 0; the first frame if not given.
         end_s: End of the segment, later than its start; the end of the video if not given.
@@ -56,10 +62,9 @@ class VideoItem:
             raise ManifestError(f"a path must be absolute, but got path={str(self.path)!r}", where="path")
         if self.split not in SPLITS:
             raise ManifestError(f"a split must be train, val or test, but got {self.split!r}", where="split")
-        if not self.labels or len(set(self.labels)) != len(self.labels) or min(self.labels) < 0:
+        if len(set(self.labels)) != len(self.labels) or min(self.labels, default=0) < 0:
             raise ManifestError(
-                f"labels must be different class numbers from 0, at least one, but got {list(self.labels)}",
-                where="labels",
+                f"labels must be different class numbers from 0, but got {list(self.labels)}", where="labels"
             )
         start_s = self.start_s or 0.0
         end_s = start_s + 1.0 if self.end_s is None else self.end_s
@@ -76,19 +81,25 @@ class Manifest:
     """Videos and their classes.
 
     Attributes:
-        class_names: By class number; different, at least one.
+        class_names: By class number; different, at least one. With heads, `head:class`.
         items: In the order of the file; ids are unique, labels lie in [0, num_classes).
+        heads: At least two, of each of which a video has one class; none otherwise.
+        multi_label: Whether a video has any number of classes; always so where one has several and there are no heads.
     """
 
     class_names: tuple[str, ...]
     items: tuple[VideoItem, ...]
+    heads: tuple[LabelHead, ...] = ()
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         _check_class_names(self.class_names)
-        known: set[str] = set()
+        if not self.heads and any(len(item.labels) > 1 for item in self.items):
+            object.__setattr__(self, "multi_label", True)
+        space, known = self.label_space, set[str]()
         for index, item in enumerate(self.items):
             try:
-                _check_member(item, num_classes=self.num_classes, known=known)
+                _check_member(item, space=space, known=known)
             except ManifestError as error:
                 raise ManifestError(error.message, where=f"items[{index}].{error.where}") from error
             known.add(item.id)
@@ -97,6 +108,11 @@ class Manifest:
     def num_classes(self) -> int:
         """How many classes there are, whether or not a video shows them."""
         return len(self.class_names)
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """What the labels mean."""
+        return LabelSpace(class_names=self.class_names, heads=self.heads, multi_label=self.multi_label)
 
     def of(self, split: Split) -> tuple[VideoItem, ...]:
         """The videos of one split, in order."""
@@ -115,17 +131,17 @@ def load_manifest(path: Path) -> Manifest:
     number = 1
     try:
         with path.open("rb") as file:
-            class_names = _parse_header(_next_line(file))
+            space = _parse_header(_next_line(file))
             for number, line in enumerate(_lines(file), start=2):  # noqa: B007
-                item = _parse_item(line, folder=folder)
-                _check_member(item, num_classes=len(class_names), known=known)
+                item = _parse_item(line, space=space, folder=folder)
+                _check_member(item, space=space, known=known)
                 known.add(item.id)
                 items.append(item)
     except OSError as error:
         raise ManifestError(f"must be a readable manifest, but got {error.strerror}", path=path) from error
     except (DocumentError, ManifestError) as error:
         raise ManifestError(error.message, path=path, line=number, where=error.where) from error
-    return Manifest(class_names=class_names, items=tuple(items))
+    return Manifest(class_names=space.class_names, items=tuple(items), heads=space.heads, multi_label=space.multi_label)
 
 
 def write_manifest(manifest: Manifest, path: Path, *, overwrite: bool = False) -> None:
@@ -164,10 +180,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _documents(manifest: Manifest, *, folder: Path) -> Iterator[str]:
-    yield canonical({"schema": SCHEMA, "kind": KIND, "class_names": list(manifest.class_names)})
+    space = manifest.label_space
+    names = {head: list(space.names_of(head)) for head in space.parts}
+    header = {"schema": SCHEMA, "kind": KIND, "class_names": names if space.heads else names[""]}
+    yield canonical(header | ({"multi_label": True} if space.multi_label else {}))
     for item in manifest.items:
         path = item.path.relative_to(folder) if item.path.is_relative_to(folder) else item.path
-        fields = {"id": item.id, "path": str(path), "labels": list(item.labels), "split": item.split}
+        labels = _labels_by_head(item.labels, space) if space.heads else list(item.labels)
+        fields = {"id": item.id, "path": str(path), "labels": labels, "split": item.split}
         optional = {"start_s": item.start_s, "end_s": item.end_s, "group": item.group}
         yield canonical(fields | {name: value for name, value in optional.items() if value is not None})
 
@@ -181,30 +201,69 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _parse_header(line: bytes) -> tuple[str, ...]:
-    fields = _fields(loads(line), required=_HEADER_FIELDS)
+def _labels_by_head(labels: Collection[int], space: LabelSpace) -> dict[str, int]:
+    return {
+        head: label - part.start
+        for head, part in space.parts.items()
+        for label in labels
+        if part.start <= label < part.stop
+    }
+
+
+def _parse_header(line: bytes) -> LabelSpace:
+    fields = _fields(loads(line), required=_HEADER_FIELDS, optional=_OPTIONAL_HEADER_FIELDS)
     if fields["kind"] != KIND:
         raise ManifestError(f"the first line must have kind {KIND!r}, but got {fields['kind']!r}", where="kind")
     if fields["schema"] != SCHEMA or isinstance(fields["schema"], bool):
         raise ManifestError(f"schema must be {SCHEMA}, but got {fields['schema']!r}", where="schema")
+    multi_label = fields.get("multi_label", False)
+    if not isinstance(multi_label, bool):
+        raise ManifestError(f"multi_label must be true or false, but got {_type(multi_label)}", where="multi_label")
     names = fields["class_names"]
+    if isinstance(names, dict):
+        for head, of_head in names.items():
+            check_name("class_names", head)
+            _check_class_names(_names(of_head, where=f"class_names.{head}"))
+        return replace(LabelSpace.of_heads(names), multi_label=multi_label)
+    class_names = _names(names, where="class_names")
+    _check_class_names(class_names)
+    return LabelSpace(class_names=class_names, multi_label=multi_label)
+
+
+def _names(names: object, *, where: str) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ManifestError(f"class_names must be a list of strings, but got {_type(names)}", where="class_names")
-    _check_class_names(tuple(names))
+        raise ManifestError(f"class_names must be a list of strings, but got {_type(names)}", where=where)
     return tuple(names)
 
 
-def _parse_item(line: bytes, *, folder: Path) -> VideoItem:
+def _parse_labels(labels: object, space: LabelSpace) -> tuple[int, ...]:
+    if not space.heads:
+        if not isinstance(labels, list) or not all(_is_integer(label) for label in labels):
+            raise ManifestError(f"labels must be a list of integers, but got {labels!r}", where="labels")
+        return tuple(labels)
+    if not isinstance(labels, dict) or set(labels) != set(space.parts):
+        raise ManifestError(
+            f"labels must map each head, {', '.join(space.parts)}, to the number of a class, but got {labels!r}",
+            where="labels",
+        )
+    for head, part in space.parts.items():
+        if not _is_integer(labels[head]) or not 0 <= labels[head] < part.stop - part.start:
+            raise ManifestError(
+                f"labels must be class numbers from 0 to below {part.stop - part.start}, but got {labels[head]!r}",
+                where=f"labels.{head}",
+            )
+    return tuple(part.start + labels[head] for head, part in space.parts.items())
+
+
+def _parse_item(line: bytes, *, space: LabelSpace, folder: Path) -> VideoItem:
     fields = _fields(loads(line), required=_REQUIRED_FIELDS, optional=_OPTIONAL_FIELDS)
-    labels = fields["labels"]
-    if not isinstance(labels, list) or not all(_is_integer(label) for label in labels):
-        raise ManifestError(f"labels must be a list of integers, but got {labels!r}", where="labels")
+    labels = _parse_labels(fields["labels"], space)
     path = _string(fields, "path")
     check_name("path", path)
     return VideoItem(
         id=_string(fields, "id"),
         path=folder / path,
-        labels=tuple(labels),
+        labels=labels,
         split=_split(fields),
         start_s=_seconds(fields, "start_s"),
         end_s=_seconds(fields, "end_s"),
@@ -261,11 +320,8 @@ def _type(value: object) -> str:
     return "null" if value is None else type(value).__name__
 
 
-def _check_member(item: VideoItem, *, num_classes: int, known: Collection[str]) -> None:
-    if max(item.labels) >= num_classes:
-        raise ManifestError(
-            f"labels must be class numbers below {num_classes}, but got {max(item.labels)}", where="labels"
-        )
+def _check_member(item: VideoItem, *, space: LabelSpace, known: Collection[str]) -> None:
+    space.check(item.labels)
     if item.id in known:
         raise ManifestError(f"an id must be unique, but got {item.id!r} again", where="id")
 

@@ -129,6 +129,7 @@ def test_retraining(tmp_path):
         "train_top1": pytest.approx(5 / 6),
         "top1": 0.7,
         "best": {"top1": 0.7, "epoch": 4},
+        "metric": "top-1",
     }
 
 

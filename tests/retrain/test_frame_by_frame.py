@@ -13,6 +13,7 @@ from search_spaces.variant import VARIANTS, Variant
 from supernet.frozen import FrozenNet
 from supernet.video_net import VideoNet
 from video.frame_stream import StreamFrame
+from video.label_space import LabelSpace
 
 CPU = torch.device("cpu")
 STREAMING = {name: variant for name, variant in VARIANTS.items() if variant.streams}
@@ -68,7 +69,7 @@ def test_an_evaluation_may_step():
         predict(
             clip_logits(net.train(), batches, device=CPU, frame_by_frame=stepping),
             num_videos=12,
-            num_classes=3,
+            space=LabelSpace(class_names=("a", "b", "c")),
             num_views=1,
         )
         for stepping in (False, True)

@@ -1,0 +1,127 @@
+"""What the labels of videos mean: one class each, any number of classes, or one class of each of several heads.
+
+All classes lie beside each other, numbered from 0, those of a head after those of the heads before it. A network has
+one classifier with one output per class; the outputs are then read head by head. That is the same function as a
+classifier per head on the same features, with the same parameters and multiply-adds, and needs no other network.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, Self
+
+from pydantic import ConfigDict
+
+from search_spaces.errors import ManifestError, shown
+
+SEPARATOR: Final = ":"
+"""Between the name of a head and that of a class: `verb:open`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelHead:
+    """Classes of which a video has exactly one, such as verbs.
+
+    Attributes:
+        name: Of the head.
+        num_classes: How many of the classes are its own, at least 1.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    num_classes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSpace:
+    """The classes of videos, and how many of them a video has.
+
+    Attributes:
+        class_names: By class number; different, at least one. With heads, `head:class`.
+        heads: At least two, in the order of their classes; none where a video has one class of all, or any number.
+        multi_label: Whether a video has any number of classes, none included.
+    """
+
+    class_names: tuple[str, ...]
+    heads: tuple[LabelHead, ...] = ()
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.heads:
+            return
+        names = [head.name for head in self.heads]
+        if self.multi_label or len(names) < 2 or len(set(names)) != len(names) or not all(names):
+            raise ManifestError(
+                f"heads must be at least two with different names, each with one class per video, but got "
+                f"{shown(names)}, multi_label={self.multi_label}",
+                where="heads",
+            )
+        expected = [head.name for head in self.heads for _ in range(max(1, head.num_classes))]
+        found = [name.partition(SEPARATOR)[0] for name in self.class_names]
+        if found != expected or any(SEPARATOR in name for name in names):
+            raise ManifestError(
+                f"class_names of several heads must be head{SEPARATOR}class, head by head, but got "
+                f"{shown(self.class_names)} for heads {shown(names)}",
+                where="class_names",
+            )
+
+    @classmethod
+    def of_heads(cls, class_names: Mapping[str, Sequence[str]]) -> Self:
+        """Several heads, from the names of each one's classes."""
+        return cls(
+            class_names=tuple(f"{head}{SEPARATOR}{name}" for head, names in class_names.items() for name in names),
+            heads=tuple(LabelHead(name=head, num_classes=len(names)) for head, names in class_names.items()),
+        )
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of a classifier."""
+        return len(self.class_names)
+
+    @property
+    def single_label(self) -> bool:
+        """Whether a video has one class of all."""
+        return not (self.heads or self.multi_label)
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Where the classes of each head lie; all of them under the empty name where there are no heads."""
+        if not self.heads:
+            return {"": slice(0, self.num_classes)}
+        parts, first = {}, 0
+        for head in self.heads:
+            parts[head.name] = slice(first, first + head.num_classes)
+            first += head.num_classes
+        return parts
+
+    @property
+    def metric(self) -> str:
+        """What a network is chosen by: `top-1`, `mAP`, or `action top-1`, for which every head must be right."""
+        return "mAP" if self.multi_label else "action top-1" if self.heads else "top-1"
+
+    def names_of(self, head: str) -> tuple[str, ...]:
+        """Class names of a head, without its own name; of the empty name all."""
+        names = self.class_names[self.parts[head]]
+        return tuple(name.removeprefix(f"{head}{SEPARATOR}") for name in names) if head else names
+
+    def check(self, labels: Sequence[int]) -> None:
+        """Refuse labels, class numbers, that no video can have.
+
+        Raises:
+            ManifestError: Unknown, or not as many as there must be.
+        """
+        if not self.multi_label and not labels:
+            raise ManifestError(
+                f"labels must be different class numbers from 0, at least one, but got {list(labels)}", where="labels"
+            )
+        if max(labels, default=0) >= self.num_classes:
+            raise ManifestError(
+                f"labels must be class numbers below {self.num_classes}, but got {max(labels)}", where="labels"
+            )
+        if self.heads:
+            counts = [sum(part.start <= label < part.stop for label in labels) for part in self.parts.values()]
+            if set(counts) != {1}:
+                raise ManifestError(
+                    f"labels must name one class of each head, {', '.join(self.parts)}, but got {list(labels)}",
+                    where="labels",
+                )
