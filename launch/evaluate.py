@@ -8,8 +8,7 @@ from launch.clips import ClipConfig, videos_of
 from launch.compute import Amp, set_up
 from launch.evaluate_axes import AxisConfig, points_of
 from launch.run_report import write_report
-from launch.runs import require_streams
-from launch.trained import is_ensemble_file, load_trained, predictions_of
+from launch.trained import is_ensemble_file, load_trained, predictions_of, require_all_stream
 from results.files import replace_file
 from results.records import Axis, TestReport
 from results.run_dir import open_run
@@ -84,9 +83,7 @@ def evaluate(options: Options) -> TestReport:
     """The report, which also stays in the folder of a run."""
     ensemble = load_trained(options.run)
     if options.stream:
-        for number, member in enumerate(ensemble.members):
-            where = f"members[{number}]" if len(ensemble.members) > 1 else None
-            require_streams(member.card, path=options.run, where=where)
+        require_all_stream(ensemble, path=options.run)
     axis = AxisConfig(by=options.by, frames=options.frames, rates=options.rates, views=options.views)
     axis.check(ensemble)
     compute = set_up(options)

@@ -3,16 +3,12 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from launch import console
 from launch.clips import ClipConfig
 from launch.compute import Amp, set_up
-from launch.trained import load_trained, predictions_of
+from launch.trained import likeliest, load_trained, predictions_of
 from search_spaces.errors import UsageError, VideoError
 from video.decode import probe
-from video.label_space import LabelSpace
 from video.manifest import VideoItem
 
 POSITIONALS = ("run", "videos")
@@ -75,15 +71,6 @@ def run(options: Options) -> int:
     if options.json:
         console.show_json(documents)
     return 2 if predictions.failed_N.any() else 0
-
-
-def likeliest(chances_K: NDArray[np.float64], space: LabelSpace, *, top: int) -> list[dict[str, str | float]]:
-    """The likeliest classes with their probabilities, those of one head after those of another."""
-    return [
-        {"class": space.class_names[part.start + k], "probability": float(chances_K[part][k])}
-        for part in space.parts.values()
-        for k in np.argsort(-chances_K[part], kind="stable")[:top]
-    ]
 
 
 def _problem(path: Path) -> str | None:

@@ -4,15 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from launch.clips import ClipConfig, Tally, once, parse_views
 from launch.compute import Compute
-from launch.runs import model_folder
+from launch.runs import model_folder, require_streams
 from retrain.ensemble import Ensemble, TrainedMember, load_ensemble, mean_logits
 from retrain.evaluate import Predictions, clip_logits, predict
 from retrain.model_file import ModelCard, load_model
 from search_spaces.errors import UsageError
 from search_spaces.spec import ClipGeometry
 from video.clips import ClipBatch, View
+from video.frame_stream import Look
+from video.label_space import LabelSpace
 from video.manifest import VideoItem
 
 
@@ -103,3 +108,33 @@ def clips_of(
 def clip_of(card: ModelCard) -> ClipGeometry:
     """The clips a network is tested on."""
     return ClipGeometry(num_frames=card.num_frames, resolution=card.resolution, rate_fps=card.rate_fps)
+
+
+def require_all_stream(ensemble: Ensemble, *, path: Path) -> None:
+    """Refuse networks of which one does not stream, before anything is decoded.
+
+    Raises:
+        SpecError: One does not; the error says which.
+    """
+    for number, member in enumerate(ensemble.members):
+        require_streams(member.card, path=path, where=f"members[{number}]" if len(ensemble.members) > 1 else None)
+
+
+def look_of(member: TrainedMember) -> Look:
+    """How a network takes the frames of a stream in."""
+    card = member.card
+    return Look(
+        rate_fps=card.rate_fps,
+        short_side=card.short_side,
+        resolution=card.resolution,
+        offset_frames=member.offset_frames,
+    )
+
+
+def likeliest(chances_K: NDArray[np.float64], space: LabelSpace, *, top: int) -> list[dict[str, str | float]]:
+    """The likeliest classes with their probabilities, those of one head after those of another."""
+    return [
+        {"class": space.class_names[part.start + k], "probability": float(chances_K[part][k])}
+        for part in space.parts.values()
+        for k in np.argsort(-chances_K[part], kind="stable")[:top]
+    ]

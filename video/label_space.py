@@ -38,7 +38,8 @@ class LabelSpace:
 
     Attributes:
         class_names: By class number; different, at least one. With heads, `head:class`.
-        heads: At least two, in the order of their classes; none where a video has one class of all, or any number.
+        heads: At least two, sorted by name, which is the order of their classes; none where a video has one class of
+            all, or any number.
         multi_label: Whether a video has any number of classes, none included.
     """
 
@@ -50,9 +51,9 @@ class LabelSpace:
         if not self.heads:
             return
         names = [head.name for head in self.heads]
-        if self.multi_label or len(names) < 2 or len(set(names)) != len(names) or not all(names):
+        if self.multi_label or len(names) < 2 or names != sorted(set(names)) or not all(names):
             raise ManifestError(
-                f"heads must be at least two with different names, each with one class per video, but got "
+                f"heads must be at least two with different names, sorted, each with one class per video, but got "
                 f"{shown(names)}, multi_label={self.multi_label}",
                 where="heads",
             )
@@ -67,10 +68,11 @@ class LabelSpace:
 
     @classmethod
     def of_heads(cls, class_names: Mapping[str, Sequence[str]]) -> Self:
-        """Several heads, from the names of each one's classes."""
+        """Several heads, in whatever order, from the names of each one's classes."""
+        heads = sorted(class_names)
         return cls(
-            class_names=tuple(f"{head}{SEPARATOR}{name}" for head, names in class_names.items() for name in names),
-            heads=tuple(LabelHead(name=head, num_classes=len(names)) for head, names in class_names.items()),
+            class_names=tuple(f"{head}{SEPARATOR}{name}" for head in heads for name in class_names[head]),
+            heads=tuple(LabelHead(name=head, num_classes=len(class_names[head])) for head in heads),
         )
 
     @property
@@ -103,6 +105,10 @@ class LabelSpace:
         """Class names of a head, without its own name; of the empty name all."""
         names = self.class_names[self.parts[head]]
         return tuple(name.removeprefix(f"{head}{SEPARATOR}") for name in names) if head else names
+
+    def numbers_of(self, labels: Mapping[str, int]) -> tuple[int, ...]:
+        """Class numbers of a video, from the number that its class has within each head."""
+        return tuple(part.start + labels[head] for head, part in self.parts.items())
 
     def check(self, labels: Sequence[int]) -> None:
         """Refuse labels, class numbers, that no video can have.

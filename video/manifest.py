@@ -224,6 +224,8 @@ def _parse_header(line: bytes) -> LabelSpace:
         for head, of_head in names.items():
             check_name("class_names", head)
             _check_class_names(_names(of_head, where=f"class_names.{head}"))
+        if not names:
+            raise ManifestError("class_names must name at least one class, but got none", where="class_names")
         return replace(LabelSpace.of_heads(names), multi_label=multi_label)
     class_names = _names(names, where="class_names")
     _check_class_names(class_names)
@@ -252,7 +254,7 @@ def _parse_labels(labels: object, space: LabelSpace) -> tuple[int, ...]:
                 f"labels must be class numbers from 0 to below {part.stop - part.start}, but got {labels[head]!r}",
                 where=f"labels.{head}",
             )
-    return tuple(part.start + labels[head] for head, part in space.parts.items())
+    return space.numbers_of(labels)
 
 
 def _parse_item(line: bytes, *, space: LabelSpace, folder: Path) -> VideoItem:
