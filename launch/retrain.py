@@ -179,10 +179,15 @@ def check(options: Options) -> tuple[SpecFile, Manifest]:
         spec_file = make_spec_file(
             spec_file.arch, variant, genotype=spec_file.genotype, provenance=spec_file.provenance
         )
+    return spec_file, check_spec(options, spec_file)
+
+
+def check_spec(options: Options, spec_file: SpecFile) -> Manifest:
+    """The rest of `check`, once it is known what is trained."""
     manifest = load_manifest(options.data)
     videos_of(manifest, "train", path=options.data)
     initial_net(spec_file, options.init, class_names=manifest.class_names, seed=options.seed, recipe=options.recipe)
-    return spec_file, manifest
+    return manifest
 
 
 def plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> Plan:

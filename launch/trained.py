@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from launch.clips import ClipConfig, Tally, once, parse_views
 from launch.compute import Compute
 from launch.runs import model_folder, require_streams
+from results.run_dir import open_run
 from retrain.ensemble import Ensemble, TrainedMember, load_ensemble, mean_logits
 from retrain.evaluate import Predictions, clip_logits, predict
-from retrain.model_file import ModelCard, load_model
+from retrain.model_file import ModelCard, is_model_folder, load_model
 from search_spaces.errors import UsageError
 from search_spaces.spec import ClipGeometry
 from video.clips import ClipBatch, View
@@ -36,6 +37,8 @@ def load_trained(trained: Path) -> Ensemble:
     """
     if is_ensemble_file(trained):
         return load_ensemble(trained)
+    if not is_model_folder(trained) and (folder := open_run(trained)).kind == "ensemble":
+        return load_ensemble(folder.ensemble_path)
     net, card = load_model(model_folder(trained))
     return Ensemble(members=(TrainedMember(net=net, card=card),))
 

@@ -311,6 +311,25 @@ class MemberRecord:
     random_quality: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRecord:
+    """One trained network of an ensemble.
+
+    Attributes:
+        name: Of the unit and its run folder; of two records with one name the first counts.
+        fingerprint: Of architecture and variant.
+        offset_frames: How much later its clip lies, in frames of its own rate.
+        val_top1: On the validation split, None without one; `metric` says what it is, as in `EpochRecord`.
+    """
+
+    name: str
+    fingerprint: str
+    seed: int
+    offset_frames: float
+    val_top1: float | None
+    metric: str
+
+
 Record = (
     StartRecord
     | StepRecord
@@ -320,5 +339,6 @@ Record = (
     | EpochRecord
     | ScalingRecord
     | MemberRecord
+    | TrainedRecord
 )
 """What a journal may hold; each line carries the name of its kind."""
