@@ -38,7 +38,7 @@ def test_a_folder_of_neither_is_refused(capsys, tmp_path, motion_manifest):
 
 
 def by_hand(run, manifest, *, times_of, clip_frames=None):
-    """Whether each test video is recognised from frames at the times of `times_of(duration)`; clips of them averaged."""
+    """Top-1 accuracy on the test videos from frames at the times of `times_of(duration)`; clips of them averaged."""
     net, card = load_model(run / "model")
     right = []
     for item in load_manifest(manifest).of("test"):
