@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("launch.report", "one offline HTML file about a run"),
     "export": ("launch.export", "the best architectures of a search, as spec files"),
     "ensemble": ("launch.ensemble", "several networks that answer together, as an ensemble file"),
+    "ensemble train": ("launch.ensemble_train", "train all networks of an ensemble"),
     "retrain": ("launch.retrain", "train the network of a spec"),
     "evaluate": ("launch.evaluate", "accuracy of a retrained network or an ensemble on a manifest"),
     "predict": ("launch.predict", "classes of videos"),

@@ -2,10 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 from launch.compute import Compute
 from results.history import bad_videos
@@ -33,8 +34,13 @@ from video.clips import (
     training_keys,
     views,
 )
+from video.label_space import LabelSpace
 from video.manifest import Manifest, Split, write_manifest
 from video.reader import usual_short_side
+from video.sampling import Span
+
+SPANS: Final[Mapping[str, Span]] = {"whole": "whole", "tiles": "tiles"}
+"""Positions that are not a number: all of the video in one clip, or in clips side by side."""
 
 
 # no slots: the command line reads the defaults of nested configurations through vars()
@@ -72,8 +78,9 @@ class ClipConfig:
         seed: int,
         training: bool,
         augment: Augmenter | None = None,
+        space: LabelSpace | None = None,
     ) -> ClipReader:
-        """A reader of these videos."""
+        """A reader of these videos, which have one label each unless a label space says otherwise."""
         return ClipReader(
             items,
             geometry=geometry,
@@ -82,6 +89,7 @@ class ClipConfig:
             cache=self.cache(),
             training=training,
             augment=augment,
+            num_classes=None if space is None or space.single_label else space.num_classes,
         )
 
 
@@ -202,15 +210,35 @@ def read(
 
 
 def parse_views(text: str) -> tuple[View, ...]:
-    """Views of a test, written as positions x crops, such as `10x3`.
+    """Views of a test, written as positions x crops, such as `10x3`, `whole` or `tilesx3`.
 
     Raises:
         UsageError: Not written so, or a number outside its range.
     """
-    positions, _, crops = text.partition("x")
-    if not (positions.isdigit() and crops.isdigit()):
-        raise UsageError(f"views must be written as positions x crops, such as 10x3, but got {text!r}")
+    positions, separator, crops = text.partition("x")
+    crops = crops if separator else "1" if positions in SPANS else ""
+    if not (positions.isdigit() or positions in SPANS) or not crops.isdigit():
+        raise UsageError(
+            "views must be written as positions x crops, such as 10x3, where the positions may be whole (one clip over "
+            f"the whole video) or tiles (clips side by side), but got {text!r}"
+        )
+    if positions in SPANS:
+        return views(1, int(crops), span=SPANS[positions])
     return views(int(positions), int(crops))
+
+
+def require_single_label(manifest: Manifest, *, path: Path) -> None:
+    """Refuse videos with several labels or heads where one class each is needed, as a search's rewards do.
+
+    Raises:
+        ManifestError: They have.
+    """
+    if not manifest.label_space.single_label:
+        raise ManifestError(
+            "a search must have videos with one label each, but these have several "
+            f"{'heads' if manifest.heads else 'labels'}; search on other videos, or retrain a published network",
+            path=path,
+        )
 
 
 def once(

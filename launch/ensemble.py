@@ -43,7 +43,7 @@ class Options:
 
 def run(options: Options) -> int:
     """Write the files and list them."""
-    ensemble, provenance = _ensemble_of(find_spec_or_ensemble(options.spec, variant=options.variant))
+    ensemble, provenance = ensemble_of(find_spec_or_ensemble(options.spec, variant=options.variant))
     if options.runs:
         members = [model_folder(Path(name)) for name in options.runs]
         assemble(ensemble, members, path=Path(options.spec))  # refuses what would not run
@@ -69,7 +69,12 @@ def run(options: Options) -> int:
     return 0
 
 
-def _ensemble_of(found: SpecFile | EnsembleFile) -> tuple[EnsembleSpec, Provenance]:
+def ensemble_of(found: SpecFile | EnsembleFile) -> tuple[EnsembleSpec, Provenance]:
+    """The ensemble of a file, or the temporal ensemble of a spec, and where it comes from.
+
+    Raises:
+        SpecError: A spec whose clip has an odd number of frames.
+    """
     if isinstance(found, EnsembleFile):
         return found.ensemble, found.provenance
     provenance = Provenance(origin=f"temporal ensemble of {found.fingerprint}")

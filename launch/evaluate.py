@@ -1,25 +1,23 @@
 """`movinas evaluate`: accuracy of a retrained network, or of several together, on the videos of a manifest."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from launch import console
-from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
-from launch.compute import Amp, Compute, set_up
+from launch.clips import ClipConfig, videos_of
+from launch.compute import Amp, set_up
+from launch.evaluate_axes import AxisConfig, points_of
 from launch.run_report import write_report
-from launch.runs import model_folder, require_streams
+from launch.trained import is_ensemble_file, load_trained, predictions_of, require_all_stream
 from results.files import replace_file
-from results.records import TestReport
+from results.records import Axis, TestReport
 from results.run_dir import open_run
-from retrain.ensemble import Ensemble, TrainedMember, load_ensemble, mean_logits
-from retrain.evaluate import Predictions, clip_logits, predict, report_of
-from retrain.model_file import ModelCard, is_model_folder, load_model
+from retrain.evaluate import report_of
+from retrain.model_file import is_model_folder
 from search_spaces.errors import ManifestError
-from search_spaces.spec import ClipGeometry
 from search_spaces.strict_json import pretty
-from video.clips import ClipBatch, View
-from video.manifest import Split, VideoItem, load_manifest
+from video.label_space import LabelSpace
+from video.manifest import Manifest, Split, load_manifest
 
 POSITIONALS = ("run",)
 
@@ -29,11 +27,20 @@ class Options:
     """Measure a retrained network, or an ensemble of them.
 
     Attributes:
-        run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models.
+        run: Run folder of a finished retraining, of an ensemble's training, folder of a network, or an ensemble file
+            that names its models.
         data: Manifest with the classes the network was trained on.
         split: Which of its videos.
-        views: Clips per video, as positions x crops, averaged: 1x1 is the middle, 10x3 the usual multi-clip test.
+        views: Clips per video, as positions x crops, averaged: 1x1 is the middle, 10x3 the usual multi-clip test, whose
+            clips overlap where the video is short; whole is one clip of all frames at the network's rate, tilesx1 as
+            many clips as fit side by side.
         stream: Step through each clip frame by frame; every network must be one that streams.
+        by: Also draw accuracy against something: frame is the number of the frame in the clip, frames how many frames
+            a clip has, rate its frame rate.
+        frames: With by frames, such as [8,16,32]; of an ensemble, of its first network. Without, a quarter to four
+            times those of the clip.
+        rates: With by rate, such as [2.5,5,10] per second, for clips of the same duration. Without, half to twice the
+            network's.
         batch_size: Clips per batch.
         clips: Reading of the videos.
         device: auto, cpu, cuda, ...
@@ -49,6 +56,9 @@ class Options:
     split: Split = "test"
     views: str = "1x1"
     stream: bool = False
+    by: Axis | None = None
+    frames: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
     batch_size: int = 32
     clips: ClipConfig = field(default_factory=ClipConfig)
     device: str = "auto"
@@ -65,14 +75,7 @@ def run(options: Options) -> int:
     if options.json:
         console.show_json(asdict(report))
         return 0
-    console.show_table(
-        f"{options.split} split, {options.views} views{', frame by frame' if options.stream else ''}",
-        ("top-1", "top-5", "videos", "failed"),
-        [(f"{report.top1:.4f}", f"{report.top5:.4f}", report.num_videos, report.num_failed)],
-    )
-    console.show_table(
-        "Per class", ("class", "top-1"), [(name, f"{top1:.3f}") for name, top1 in report.per_class.items()]
-    )
+    show_report(report, title=f"{options.split} split, {options.views} views{', frame by frame' * options.stream}")
     return 0
 
 
@@ -80,17 +83,12 @@ def evaluate(options: Options) -> TestReport:
     """The report, which also stays in the folder of a run."""
     ensemble = load_trained(options.run)
     if options.stream:
-        for number, member in enumerate(ensemble.members):
-            where = f"members[{number}]" if is_ensemble_file(options.run) else None
-            require_streams(member.card, path=options.run, where=where)
+        require_all_stream(ensemble, path=options.run)
+    axis = AxisConfig(by=options.by, frames=options.frames, rates=options.rates, views=options.views)
+    axis.check(ensemble)
     compute = set_up(options)
-    manifest = load_manifest(options.data)
-    if manifest.class_names != ensemble.class_names:
-        raise ManifestError(
-            f"a manifest must have the classes of the network, {', '.join(ensemble.class_names[:5])}, ..., "
-            f"but has {', '.join(manifest.class_names[:5])}, ...",
-            path=options.data,
-        )
+    manifest, space = load_manifest(options.data), ensemble.label_space
+    _check_classes(manifest, space, path=options.data)
     items = videos_of(manifest, options.split, path=options.data)
     predictions = predictions_of(
         ensemble,
@@ -101,88 +99,67 @@ def evaluate(options: Options) -> TestReport:
         batch_size=options.batch_size,
         stream=options.stream,
     )
-    report = report_of(predictions, class_names=ensemble.class_names, views=options.views)
-    report = replace(report, stream=options.stream)
+    report = replace(report_of(predictions, space=space, views=options.views), stream=options.stream)
+    points = points_of(
+        axis,
+        ensemble,
+        report,
+        items=items,
+        config=options.clips,
+        compute=compute,
+        batch_size=options.batch_size,
+        stream=options.stream,
+    )
+    report = replace(report, by=options.by, points=points)
     if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
-        folder = open_run(options.run, kind="retrain")
+        folder = open_run(options.run)
         replace_file(folder.test_path, pretty(asdict(report)).encode())
         write_report(folder)
     return report
 
 
-def is_ensemble_file(trained: Path) -> bool:
-    """Whether a path names an ensemble file, and not a folder."""
-    return trained.suffix == ".json"
-
-
-def load_trained(trained: Path) -> Ensemble:
-    """The networks of an ensemble file, or the one of a folder or of a finished retraining.
-
-    Raises:
-        RunFolderError: Not such a folder.
-        SpecError: Not such a file, or one that names no models or others than its members'.
-        WeightsError: Weights are missing or damaged.
-    """
-    if is_ensemble_file(trained):
-        return load_ensemble(trained)
-    net, card = load_model(model_folder(trained))
-    return Ensemble(members=(TrainedMember(net=net, card=card),))
-
-
-def predictions_of(
-    ensemble: Ensemble,
-    items: Sequence[VideoItem],
-    config: ClipConfig,
-    compute: Compute,
-    *,
-    views: str,
-    batch_size: int,
-    stream: bool = False,
-) -> Predictions:
-    """What trained networks say of videos together; none of the videos is ever replaced.
-
-    Raises:
-        SpecError: A network that does not stream, where it has to go frame by frame.
-        UsageError: Views that are not written as they must be.
-    """
-    wanted = parse_views(views)
-    share = replace(compute, num_workers=-(-compute.num_workers // len(ensemble.members)))
-    members = [
-        clip_logits(
-            member.net.to(compute.device),
-            _clips(member, items, config, wanted, batch_size=batch_size, compute=share),
-            device=compute.device,
-            amp_dtype=compute.amp_dtype,
-            frame_by_frame=stream,
+def show_report(report: TestReport, *, title: str) -> None:
+    """Print the figures, each with how many videos it is over."""
+    counts = (report.num_videos, report.num_failed)
+    figures = [("top-1", report.top1), ("top-5", report.top5)]
+    if report.mean_average_precision is not None:
+        figures.insert(0, ("mAP", report.mean_average_precision))
+    names = (*(name for name, _ in figures), "videos", "failed")
+    if report.heads:
+        rows = [("action", report.top1, report.top5), *((h, r.top1, r.top5) for h, r in report.heads.items())]
+        cells = [(head, f"{top1:.4f}", f"{top5:.4f}", *counts) for head, top1, top5 in rows]
+        console.show_table(title, ("head", *names), cells)
+    else:
+        console.show_table(title, names, [(*(f"{value:.4f}" for _, value in figures), *counts)])
+    figure = "top-1" if report.mean_average_precision is None else "average precision"
+    console.show_table("Per class", ("class", figure), [(name, f"{v:.3f}") for name, v in report.per_class.items()])
+    if report.points:
+        console.show_table(
+            f"By {report.by}",
+            ("frame", "frames", "fps", *names),
+            [
+                (
+                    "" if point.frame is None else f"{point.frame} {point.kind.replace('_', ' ')}",
+                    point.num_frames,
+                    f"{point.rate_fps:g}",
+                    *([] if point.mean_average_precision is None else [f"{point.mean_average_precision:.4f}"]),
+                    f"{point.top1:.4f}",
+                    f"{point.top5:.4f}",
+                    point.num_videos,
+                    point.num_failed,
+                )
+                for point in report.points
+            ],
         )
-        for member in ensemble.members
-    ]
-    return predict(
-        mean_logits(members), num_videos=len(items), num_classes=len(ensemble.class_names), num_views=len(wanted)
-    )
 
 
-def _clips(
-    member: TrainedMember,
-    items: Sequence[VideoItem],
-    config: ClipConfig,
-    wanted: Sequence[View],
-    *,
-    batch_size: int,
-    compute: Compute,
-) -> Iterator[ClipBatch]:
-    """The clips of one member, scaled and cut as its card says."""
-    clips = replace(config, short_side=member.card.short_side, max_bad_fraction=1.0)
-    batches = once(
-        clips.reader(items, clip_of(member.card), seed=0, training=False),
-        batch_size=batch_size,
-        compute=compute,
-        tally=Tally(clips, num_videos=len(items)),
-        wanted=[replace(view, offset_frames=member.offset_frames) for view in wanted],
-    )
-    return batches()
-
-
-def clip_of(card: ModelCard) -> ClipGeometry:
-    """The clips a network is tested on."""
-    return ClipGeometry(num_frames=card.num_frames, resolution=card.resolution, rate_fps=card.rate_fps)
+def _check_classes(manifest: Manifest, space: LabelSpace, *, path: Path) -> None:
+    found = manifest.label_space
+    if found.class_names != space.class_names or found.heads != space.heads:
+        raise ManifestError(
+            f"a manifest must have the classes of the network, {', '.join(space.class_names[:5])}, ..., "
+            f"but has {', '.join(found.class_names[:5])}, ...",
+            path=path,
+        )
+    if found.multi_label and not space.multi_label:
+        raise ManifestError("a manifest must have one label per video, as the network, but has several", path=path)

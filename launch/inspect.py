@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import console, family, family_table, scaling_table, sweep_scaling
+from launch import console, ensemble_train, family, family_table, scaling_table, sweep_scaling
 from launch.found import found_spec, layer_rows, with_macs
 from launch.retrain import Options as RetrainOptions
 from launch.runs import options_of, variant_of
@@ -41,6 +41,9 @@ def run(options: Options) -> int:
         return 0
     if folder.kind == "family":
         family_table.show(folder, family.table(folder), as_json=options.json)
+        return 0
+    if folder.kind == "ensemble":
+        ensemble_train.show(folder, ensemble_train.table(folder), as_json=options.json)
         return 0
     if folder.kind == "retrain":
         retraining = summarise_retrain(folder)
@@ -189,7 +192,7 @@ def _show_retrain(run: RunDir, summary: RetrainSummary, total: int) -> None:
     console.show(f"{run.path}: retraining {summary.status}, epoch {summary.epochs} of {total}, {summary.steps} steps")
     console.show_table(
         "Last epoch",
-        ("loss", "train top-1", "val top-1", "best val top-1", "best epoch"),
+        ("loss", "train top-1", f"val {summary.metric}", f"best val {summary.metric}", "best epoch"),
         [
             (
                 _number(summary.loss),

@@ -3,12 +3,10 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
 from launch import console
 from launch.clips import ClipConfig
 from launch.compute import Amp, set_up
-from launch.evaluate import load_trained, predictions_of
+from launch.trained import likeliest, load_trained, predictions_of
 from search_spaces.errors import UsageError, VideoError
 from video.decode import probe
 from video.manifest import VideoItem
@@ -23,7 +21,7 @@ class Options:
     Attributes:
         run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models.
         videos: Video files.
-        top: How many classes to name.
+        top: How many classes to name, of each head.
         views: Clips per video, as positions x crops, averaged.
         clips: Reading of the videos.
         device: auto, cpu, cuda, ...
@@ -63,8 +61,7 @@ def run(options: Options) -> int:
     )
     documents = []
     for name, chances_K, failed in zip(options.videos, predictions.probabilities_NK, predictions.failed_N, strict=True):
-        order = np.argsort(-chances_K, kind="stable")[: 0 if failed else options.top]
-        classes = [{"class": ensemble.class_names[k], "probability": float(chances_K[k])} for k in order]
+        classes = likeliest(chances_K, ensemble.label_space, top=0 if failed else options.top)
         documents.append({"video": name, "failed": bool(failed), "classes": classes})
         if failed:
             console.error(problems.get(name, f"{name}: must be a video that can be decoded, but some of it cannot"))

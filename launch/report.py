@@ -31,7 +31,7 @@ def run(options: Options) -> int:
             scaling_table.write(folder, sweep_scaling.table(folder))
         case "family":
             family_table.write(folder, family.table(folder))
-        case "search" | "retrain":
+        case "search" | "retrain" | "ensemble":
             write_report(folder)
     if options.json:
         console.show_json({"report": str(folder.report_path)})

@@ -38,6 +38,7 @@ from supernet.tensors import from_bytes, load_exactly, to_bytes
 from supernet.video_net import VideoNet
 from video.augment import Augmenter
 from video.clips import ClipBatch, ClipReader
+from video.label_space import LabelSpace
 from video.manifest import Manifest, load_manifest
 
 POSITIONALS = ("spec",)
@@ -218,7 +219,7 @@ def train(run: RunDir, options: Options, ranks: Ranks) -> None:
     trainer = _trainer(shared, compute, ranks=ranks, telemetry=telemetry)
     progress = console.Progress("retrain", total=trainer.num_steps, done=checkpoint.number if checkpoint else 0)
     for record in trainer.fit(run, checkpoint, Stopwatch()):
-        val = "" if record.val_top1 is None else f"  val top-1 {record.val_top1:.3f}"
+        val = "" if record.val_top1 is None else f"  val {record.metric} {record.val_top1:.3f}"
         progress.update(
             record.step, f"epoch {record.epoch}  loss {record.train_loss:.3f}  train top-1 {record.train_top1:.3f}{val}"
         )
@@ -238,14 +239,14 @@ def accuracy_of(
     reader: ClipReader,
     *,
     batch_size: int,
-    class_names: tuple[str, ...],
+    space: LabelSpace,
     compute: Compute,
     tally: Tally,
     ranks: Ranks = ALONE,
 ) -> Callable[[VideoNet], float]:
-    """Top-1 accuracy of a network over the middle clip of every video of a reader, by all ranks and the same on each.
+    """What a network is chosen by (`space.metric`), over the middle clip of every video of a reader, on every rank.
 
-    The batches are those of one process, whichever rank runs them, and so the accuracy is, to the last bit.
+    The batches are those of one process, whichever rank runs them, and so the quality is, to the last bit.
     """
     batches: Callable[[], Iterator[ClipBatch]] = once(
         reader, batch_size=batch_size, compute=compute, tally=tally, ranks=ranks
@@ -255,8 +256,8 @@ def accuracy_of(
         mine = clip_logits(net, batches(), device=compute.device, amp_dtype=compute.amp_dtype)
         logits = mine if ranks.size == 1 else ranks.interleaved(list(mine))
         tally.exchange()
-        predictions = predict(logits, num_videos=len(reader.items), num_classes=len(class_names), num_views=1)
-        return report_of(predictions, class_names=class_names, views="1x1").top1
+        predictions = predict(logits, num_videos=len(reader.items), space=space, num_views=1)
+        return report_of(predictions, space=space, views="1x1").quality
 
     return accuracy
 
@@ -266,6 +267,11 @@ def check(options: Options) -> tuple[SpecFile, Manifest]:
     check_ranks(options)
     check_preset(options.preset)
     spec_file = spec_of(options)
+    return spec_file, check_spec(options, spec_file)
+
+
+def check_spec(options: Options, spec_file: SpecFile) -> Manifest:
+    """The rest of `check`, once it is known what is trained."""
     manifest = load_manifest(options.data)
     videos_of(manifest, "train", path=options.data)
     start(
@@ -276,7 +282,7 @@ def check(options: Options) -> tuple[SpecFile, Manifest]:
         recipe=options.recipe,
         partial=options.init_partial,
     )
-    return spec_file, manifest
+    return manifest
 
 
 def spec_of(options: Options) -> SpecFile:
@@ -381,20 +387,22 @@ def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry |
     tally = Tally(options.clips, num_videos=len(items) + len(val_items), telemetry=telemetry, ranks=ranks)
     short_side = short_side_of(spec_file.arch) if options.clips.short_side is None else options.clips.short_side
     clips = replace(options.clips, short_side=short_side)
+    space = manifest.label_space
     train_reader = clips.reader(
         items,
         _with_frames(clip, recipe.train_frames),
         seed=options.seed,
         training=True,
         augment=Augmenter(config=recipe.augment, directed=recipe.augment.directed_classes(manifest.class_names)),
+        space=space,
     )
     test_clip = _with_frames(clip, recipe.test_frames)
     accuracy: Callable[[VideoNet], float | None] = _not_measured
     if val_items:
         accuracy = accuracy_of(
-            clips.reader(val_items, test_clip, seed=options.seed, training=False),
+            clips.reader(val_items, test_clip, seed=options.seed, training=False, space=space),
             batch_size=recipe.batch_size // (ranks.size * recipe.accumulation),
-            class_names=manifest.class_names,
+            space=space,
             compute=compute,
             tally=tally,
             ranks=ranks,
@@ -431,6 +439,8 @@ def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry |
             resolution=test_clip.resolution,
             epoch=0,
             val_top1=None,
+            heads=space.heads,
+            multi_label=space.multi_label,
         ),
         train_batches=endless(
             train_reader,
@@ -448,9 +458,7 @@ def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry |
         seed=options.seed,
         amp_dtype=compute.amp_dtype,
         ranks=ranks,
-        class_weights_K=balancing_weights([item.labels[0] for item in items], manifest.num_classes)
-        if recipe.balance == "loss"
-        else None,
+        class_weights_K=balancing_weights([item.labels for item in items], space) if recipe.balance == "loss" else None,
     )
 
 
@@ -471,11 +479,13 @@ def show_result(run: RunDir, card: ModelCard, *, as_json: bool) -> None:
                 "run": str(run.path),
                 "spec": card.fingerprint,
                 "steps": summary.steps,
-                "best": {"top1": card.val_top1, "epoch": card.epoch},
+                "best": {"top1": card.val_top1, "epoch": card.epoch, "metric": card.label_space.metric},
                 "macs": cost(card.arch, card.variant, num_classes=len(card.class_names)).macs,
                 "model": str(run.model_path),
             }
         )
         return
-    val = "no validation split" if card.val_top1 is None else f"val top-1 {card.val_top1:.3f} after epoch {card.epoch}"
+    val = "no validation split"
+    if card.val_top1 is not None:
+        val = f"val {card.label_space.metric} {card.val_top1:.3f} after epoch {card.epoch}"
     console.show(f"{summary.steps} steps, {val}\nmodel   {run.model_path}\nreport  {run.report_path}")

@@ -3,16 +3,18 @@
 from pathlib import Path
 
 from launch.found import found_spec, layer_rows
-from results.report import write_retrain_report, write_search_report
+from results.report import write_ensemble_report, write_retrain_report, write_search_report
 from results.run_dir import RunDir
 from search_spaces.errors import RunFolderError
 from video.manifest import load_manifest
 
 
 def write_report(run: RunDir) -> Path:
-    """The report of a search, with the found network's layers once there is one, or of a retraining."""
+    """The report of a search, with the found network's layers once there is one, of a retraining, or of an ensemble."""
     if run.kind == "retrain":
         return write_retrain_report(run)
+    if run.kind == "ensemble":
+        return write_ensemble_report(run)
     try:
         found = found_spec(run)
     except RunFolderError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from launch import console
-from launch.clips import ClipConfig, Tally, hold_out, manifest_text, videos_of
+from launch.clips import ClipConfig, Tally, hold_out, manifest_text, require_single_label, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.initial import SCRATCH, Source, read_source, start_from, summary, teacher_of
@@ -203,7 +203,9 @@ def preset_of(options: Options) -> Preset:
         ManifestError: The manifest does not read, or has too few videos.
     """
     check_preset(options.preset)
-    items = videos_of(load_manifest(options.data), "train", path=options.data)
+    manifest = load_manifest(options.data)
+    require_single_label(manifest, path=options.data)
+    items = videos_of(manifest, "train", path=options.data)
     kept, held = hold_out(items, fraction=options.held_out, seed=options.seed)
     return paper(
         num_train_videos=len(kept),
@@ -248,6 +250,7 @@ def check(options: Options) -> tuple[Problem, Manifest]:
     if options.proxy and len(space.clips) > 1:
         raise UsageError(f"a space that decides on its clip must have no proxy, but got {options.proxy!r}")
     manifest = load_manifest(options.data)
+    require_single_label(manifest, path=options.data)
     items = videos_of(manifest, "train", path=options.data)
     hold_out(items, fraction=options.held_out, seed=options.seed)
     problem = Problem(

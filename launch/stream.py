@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
-import numpy as np
-
 from launch import console
 from launch.cli import INTERRUPTED
 from launch.compute import Amp, set_up
-from launch.runs import model_folder, require_streams
+from launch.trained import likeliest, load_trained, look_of, require_all_stream
+from retrain.ensemble import Ensemble
 from retrain.frame_by_frame import StreamAnswer, answers
-from retrain.model_file import ModelCard, load_model
 from search_spaces.errors import UsageError
 from video.frame_stream import stream_frames
 from video.source import LiveConfig, find_source
@@ -31,9 +29,10 @@ class Options:
     """Classes of a video frame by frame, at the network's own frame rate; Ctrl-C ends it with exit code 130.
 
     Attributes:
-        run: Run folder of a finished retraining, or folder of a network; it must be one that streams.
+        run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models, which
+            take turns at the frames; every network must be one that streams.
         video: Video file or named pipe; camera, as /dev/video0 or camera:DEVICE; address, as rtsp://... or http://...
-        top: How many classes to name.
+        top: How many classes to name, of each head.
         every: Print one frame of so many; all are looked at.
         max_frames: Stop after so many frames; None goes on to the end.
         reset_every: Forget everything after so many frames; None never does.
@@ -71,26 +70,26 @@ class Options:
 
 def run(options: Options) -> int:
     """Print a line per frame; how long the steps took goes to stderr at the end, however it comes."""
-    folder = model_folder(options.run)
+    ensemble = load_trained(options.run)
     source = find_source(options.video, options.live)
     compute = set_up(options)
-    net, card = load_model(folder)
-    require_streams(card, path=options.run)
-    frames = stream_frames(source, rate_fps=card.rate_fps, short_side=card.short_side, resolution=card.resolution)
+    require_all_stream(ensemble, path=options.run)
+    frames = stream_frames(source, *map(look_of, ensemble.members))
     told = answers(
-        net.to(compute.device),
+        [member.net.to(compute.device) for member in ensemble.members],
         itertools.islice(frames, options.max_frames),
+        space=ensemble.label_space,
         device=compute.device,
         amp_dtype=compute.amp_dtype,
         reset_every=options.reset_every,
     )
-    pace = Pace(card.rate_fps)
+    pace = Pace(sum(member.card.rate_fps for member in ensemble.members))
     with contextlib.closing(frames):
         try:
             for answer in told:
                 pace.add(answer)
                 if answer.frame % options.every == 0:
-                    _show(answer, card, top=options.top, as_json=options.json)
+                    _show(answer, ensemble, top=options.top, as_json=options.json)
         except KeyboardInterrupt:
             return INTERRUPTED
         finally:
@@ -98,15 +97,12 @@ def run(options: Options) -> int:
     return 0
 
 
-def _show(answer: StreamAnswer, card: ModelCard, *, top: int, as_json: bool) -> None:
-    chances_K = answer.probabilities_K
-    classes = [
-        {"class": card.class_names[k], "probability": float(chances_K[k])}
-        for k in np.argsort(-chances_K, kind="stable")[:top]
-    ]
+def _show(answer: StreamAnswer, ensemble: Ensemble, *, top: int, as_json: bool) -> None:
+    classes = likeliest(answer.probabilities_K, ensemble.label_space, top=top)
     step_ms = 1000 * answer.step_s
     if as_json:
-        console.show_json_line({"frame": answer.frame, "time_s": answer.time_s, "classes": classes, "step_ms": step_ms})
+        line = {"frame": answer.frame, "time_s": answer.time_s, "classes": classes, "step_ms": step_ms}
+        console.show_json_line(line | ({"member": answer.member} if len(ensemble.members) > 1 else {}))
         return
     text = ", ".join(f"{entry['class']} {entry['probability']:.3f}" for entry in classes)
     console.show(f"{answer.time_s:9.3f} s  frame {answer.frame}  {step_ms:6.1f} ms  {text}")

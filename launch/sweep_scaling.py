@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from launch import console, members, retrain, scaling_table, sweeps
-from launch.clips import ClipConfig, manifest_text, videos_of
+from launch.clips import ClipConfig, manifest_text, require_single_label, videos_of
 from launch.compute import Amp, environment_of, resolve_device
 from launch.executors import ExecutorOptions, check_executor
 from launch.options import to_yaml
@@ -187,6 +187,7 @@ def _check(options: Options) -> tuple[SearchSpace, Variant, Manifest]:
         resolve_device(options.device)
     base, variant, manifest = find_space(options.space), find_variant(options.variant), load_manifest(options.data)
     base.check_fits(variant)
+    require_single_label(manifest, path=options.data)
     videos_of(manifest, "train", path=options.data)
     videos_of(manifest, "val", path=options.data)
     for coefficients in all_candidates(options.tolerance, num=options.candidates or 1):

@@ -23,7 +23,7 @@ from results.records import Record
 from search_spaces import strict_json
 from search_spaces.errors import JournalError
 
-Kind = Literal["start", "step", "policy", "candidate", "result", "epoch", "scaling", "member"]
+Kind = Literal["start", "step", "policy", "candidate", "result", "epoch", "scaling", "member", "trained"]
 
 KINDS: Mapping[Kind, type[Record]] = {
     "start": records.StartRecord,
@@ -34,6 +34,7 @@ KINDS: Mapping[Kind, type[Record]] = {
     "epoch": records.EpochRecord,
     "scaling": records.ScalingRecord,
     "member": records.MemberRecord,
+    "trained": records.TrainedRecord,
 }
 """Name of the kind in a line, and the class of its record."""
 

@@ -4,7 +4,7 @@ The journal holds only what seed and data determine (design decision 8); times, 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from search_spaces.scaling import Coefficients
@@ -175,6 +175,7 @@ class EpochRecord:
     Attributes:
         train_loss: Mean loss over the epoch, nats; `train_top1` on the (augmented) training clips.
         val_top1: Of the averaged weights on the validation split, None where it was not evaluated.
+        metric: What `val_top1` is: top-1, of several heads action top-1, of several labels mAP.
     """
 
     epoch: int
@@ -182,6 +183,51 @@ class EpochRecord:
     train_loss: float
     train_top1: float
     val_top1: float | None
+    metric: str = "top-1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadReport:
+    """Accuracy in one of several heads, such as verbs: as in `TestReport`."""
+
+    top1: float
+    top5: float
+    class_names: tuple[str, ...]
+    per_class: Mapping[str, float]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+Axis = Literal["frame", "frames", "rate"]
+"""What accuracy is drawn against: the frame's number in the clip (paper, C.4), how many frames a clip has (C.5), the
+frame rate at which a clip is taken (Figure 6)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyPoint:
+    """Accuracy at one place of an axis.
+
+    Attributes:
+        frame: Number of the frame, from 0; None where all frames were seen.
+        kind: Of a frame: `alone`, dense layer and classifier on its own features (paper, C.4), or `so_far`, what a
+            stream says after it. `clip` where all frames were seen.
+        num_frames: Frames of a clip, `rate_fps` apart.
+        top1: As in `TestReport`, like `top5`, `mean_average_precision`, `num_videos` and `num_failed`.
+    """
+
+    frame: int | None = None
+    kind: Literal["clip", "alone", "so_far"] = "clip"
+    num_frames: int
+    rate_fps: float
+    top1: float
+    top5: float
+    mean_average_precision: float | None = None
+    num_videos: int
+    num_failed: int
+
+    @property
+    def quality(self) -> float:
+        """As in `TestReport`."""
+        return self.top1 if self.mean_average_precision is None else self.mean_average_precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,11 +235,15 @@ class TestReport:
     """Accuracy of a network on a list of videos.
 
     Attributes:
-        top1: Share of videos whose class came first, in [0, 1]; `top5` among the first five.
+        top1: Share of videos whose class came first, in [0, 1]; `top5` among the first five. Of several labels, one of
+            them; of several heads, the class of each (an action is a verb and a noun).
         num_videos: Videos the accuracy is over; `num_failed` videos that could not be decoded, not among them.
         stream: Whether the network was stepped frame by frame.
-        per_class: Class name to its top-1 accuracy.
-        confusion: Rows true class, columns predicted class, counts.
+        per_class: Class name to its top-1 accuracy; of several labels, to its average precision.
+        confusion: Rows true class, columns predicted class, counts; empty with several labels or heads.
+        mean_average_precision: Mean of `per_class` where videos may have several labels, None elsewhere.
+        heads: Each head by itself, where there are several.
+        by: What `points` are drawn against, None without any.
     """
 
     __test__: ClassVar[bool] = False  # for pytest, which takes classes of this name for tests
@@ -207,6 +257,15 @@ class TestReport:
     per_class: Mapping[str, float]
     confusion: tuple[tuple[int, ...], ...]
     stream: bool = False
+    mean_average_precision: float | None = None
+    heads: Mapping[str, HeadReport] = field(default_factory=dict)
+    by: Axis | None = None
+    points: tuple[AccuracyPoint, ...] = ()
+
+    @property
+    def quality(self) -> float:
+        """What a network is chosen by: mean average precision where there is one, or else top-1 accuracy."""
+        return self.top1 if self.mean_average_precision is None else self.mean_average_precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +311,25 @@ class MemberRecord:
     random_quality: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRecord:
+    """One trained network of an ensemble.
+
+    Attributes:
+        name: Of the unit and its run folder; of two records with one name the first counts.
+        fingerprint: Of architecture and variant.
+        offset_frames: How much later its clip lies, in frames of its own rate.
+        val_top1: On the validation split, None without one; `metric` says what it is, as in `EpochRecord`.
+    """
+
+    name: str
+    fingerprint: str
+    seed: int
+    offset_frames: float
+    val_top1: float | None
+    metric: str
+
+
 Record = (
     StartRecord
     | StepRecord
@@ -261,5 +339,6 @@ Record = (
     | EpochRecord
     | ScalingRecord
     | MemberRecord
+    | TrainedRecord
 )
 """What a journal may hold; each line carries the name of its kind."""

@@ -11,7 +11,7 @@ from results.files import read_regular
 from results.history import SearchHistory, read_history
 from results.journal import iter_journal
 from results.page import Cell, Page, Section, Table, pairs, percent, quantity, table_of, write_page
-from results.records import EpochRecord, TestReport
+from results.records import EpochRecord, TestReport, TrainedRecord
 from results.run_dir import RunDir, is_locked
 from results.summary import RetrainSummary, SearchSummary, summarise_history, summarise_retrain
 from results.telemetry import read_telemetry
@@ -65,13 +65,61 @@ def write_retrain_report(run: RunDir) -> Path:
         note = "Training accuracy is on augmented clips; validation accuracy is of the averaged weights."
         sections.append(Section(heading="Loss and accuracy", note=note, figures=[retrain_figures.epoch_curves(epochs)]))
     if test is not None:
-        note = "Share of each true class that was given each predicted class."
-        sections.append(Section(heading="Test", note=note, figures=[retrain_figures.confusion(test)]))
+        sections += _test_sections(test)
     sections += _bad_video_sections(summary.bad_videos)
     sections.append(Section(heading="Provenance", table=_environment(run), folded=_configuration(run)))
     title = f"Retraining {run.path.resolve().name}"
     page = Page(title=title, status=summary.status, facts=_retrain_facts(summary, test), sections=sections)
     return write_page(run.report_path, page)
+
+
+def write_ensemble_report(run: RunDir) -> Path:
+    """Write `report.html` of the training of an ensemble: its members, and its test where there is one.
+
+    Raises:
+        JournalError: The journal is missing or damaged.
+        DocumentError: `test.json` is malformed.
+        RunFolderError: The report cannot be written.
+    """
+    trained = [record for record in iter_journal(run.journal_path) if isinstance(record, TrainedRecord)]
+    test = _read_test(run.test_path)
+    rows: list[dict[str, Cell]] = [
+        {
+            "member": record.name,
+            "spec": record.fingerprint[:12],
+            "seed": record.seed,
+            "offset": record.offset_frames,
+            f"validation {record.metric}": percent(record.val_top1),
+        }
+        for record in trained
+    ]
+    sections = [Section(heading="Members", note="Each measured by itself.", table=table_of(rows))] if rows else []
+    sections += [] if test is None else _test_sections(test)
+    sections.append(Section(heading="Provenance", table=_environment(run), folded=_configuration(run)))
+    facts = [("Members trained", f"{len(trained)}")] + ([] if test is None else _test_facts(test))
+    title, status = f"Ensemble {run.path.resolve().name}", "running" if is_locked(run) else "at rest"
+    return write_page(run.report_path, Page(title=title, status=status, facts=facts, sections=sections))
+
+
+def _test_sections(test: TestReport) -> list[Section]:
+    """Confusion, of each head or of all classes, or average precision per class; and accuracy along an axis."""
+    over = f"Over {test.num_videos:,} videos, {test.num_failed:,} failed."
+    sections = []
+    note = f"Share of each true class that was given each predicted class. {over}"
+    if test.confusion:
+        sections.append(Section(heading="Test", note=note, figures=[retrain_figures.confusion(test)]))
+    for number, (head, report) in enumerate(test.heads.items()):
+        figure = retrain_figures.confusion(report, name=f"confusion{number}")
+        heading = f"Test: {head}, top-1 {percent(report.top1)}, top-5 {percent(report.top5)}"
+        sections.append(Section(heading=heading, note=note, figures=[figure]))
+    if test.mean_average_precision is not None:
+        rows: list[dict[str, Cell]] = [{"class": name, "average precision": v} for name, v in test.per_class.items()]
+        sections.append(Section(heading="Test: average precision", note=over, table=table_of(rows)))
+    if test.points:
+        note = f"{over} Each point names its own."
+        figure = retrain_figures.accuracy_points(test)
+        sections.append(Section(heading=f"Accuracy by {test.by}", note=note, figures=[figure]))
+    return sections
 
 
 def _progress(summary: SearchSummary) -> str:
@@ -229,14 +277,21 @@ def _retrain_facts(summary: RetrainSummary, test: TestReport | None) -> list[tup
     facts = [
         ("Epochs", f"{summary.epochs:,}"),
         ("Loss", "–" if summary.loss is None else f"{summary.loss:.4g}"),
-        ("Validation top-1", percent(summary.top1)),
+        (f"Validation {summary.metric}", percent(summary.top1)),
         ("Best", "–" if summary.best_top1 is None else f"{percent(summary.best_top1)} in epoch {summary.best_epoch}"),
     ]
-    if test is not None:
-        failed = f", {test.num_failed:,} unreadable" if test.num_failed else ""
-        facts.append(("Test top-1, top-5", f"{percent(test.top1)}, {percent(test.top5)}"))
-        stepped = ", frame by frame" if test.stream else ""
-        facts.append(("Test videos", f"{test.num_videos:,}{failed} ({test.views} views{stepped})"))
+    return facts + ([] if test is None else _test_facts(test))
+
+
+def _test_facts(test: TestReport) -> list[tuple[str, str]]:
+    facts = []
+    if test.mean_average_precision is not None:
+        facts.append(("Test mAP", percent(test.mean_average_precision)))
+    of = "action " if test.heads else ""
+    facts.append((f"Test {of}top-1, top-5", f"{percent(test.top1)}, {percent(test.top5)}"))
+    failed = f", {test.num_failed:,} unreadable" if test.num_failed else ""
+    stepped = ", frame by frame" if test.stream else ""
+    facts.append(("Test videos", f"{test.num_videos:,}{failed} ({test.views} views{stepped})"))
     return facts
 
 

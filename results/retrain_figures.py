@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from results.figures import Figure, label, legend_above, numbers, thin
-from results.records import EpochRecord, TestReport
+from results.records import EpochRecord, HeadReport, TestReport
 
 _MAX_COUNTS = 100
 """Classes up to which the counts are there beside the shares."""
+_KINDS = {"clip": "all frames", "alone": "the frame by itself", "so_far": "a stream, after the frame"}
 
 
 def epoch_curves(epochs: Sequence[EpochRecord]) -> Figure:
@@ -17,7 +18,8 @@ def epoch_curves(epochs: Sequence[EpochRecord]) -> Figure:
     loss = _line("training loss", kept, [epoch.train_loss for epoch in kept], axis="y", colour="@c0", dash="solid")
     train = _line("training top-1", kept, [epoch.train_top1 for epoch in kept], axis="y2", colour="@c4", dash="dot")
     scores = [epoch.val_top1 for epoch in evaluated if epoch.val_top1 is not None]
-    validation = _line("validation top-1", evaluated, scores, axis="y2", colour="@c2", dash="solid")
+    metric = epochs[-1].metric
+    validation = _line(f"validation {metric}", evaluated, scores, axis="y2", colour="@c2", dash="solid")
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "anchor": "y2"},
         "yaxis": {"title": {"text": "loss"}, "domain": [0.54, 1.0]},
@@ -27,7 +29,40 @@ def epoch_curves(epochs: Sequence[EpochRecord]) -> Figure:
     return Figure(name="epochs", data=[loss, train, validation], layout=layout, height_px=520)
 
 
-def confusion(test: TestReport) -> Figure:
+def accuracy_points(test: TestReport) -> Figure:
+    """Accuracy against the number of the frame, how many frames a clip has, or the frame rate; one line per kind."""
+    kinds = list(dict.fromkeys(point.kind for point in test.points))
+    colours, data = ("@c0", "@c2", "@c4"), []
+    for colour, kind in zip(colours, kinds, strict=False):
+        points = [point for point in test.points if point.kind == kind]
+        places = [
+            point.frame if test.by == "frame" else point.num_frames if test.by == "frames" else point.rate_fps
+            for point in points
+        ]
+        videos = [f"{point.num_videos} videos, {point.num_failed} failed" for point in points]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": _KINDS[kind],
+                "x": places,
+                "y": numbers(point.quality for point in points),
+                "text": videos,
+                "hovertemplate": "%{x}: %{y:.1%}<br>%{text}<extra></extra>",
+                "line": {"width": 2.5, "color": colour},
+            }
+        )
+    figure = "mAP" if test.mean_average_precision is not None else "top-1"
+    titles = {"frame": "frame", "frames": "frames of a clip", "rate": "frames per second"}
+    layout = {
+        "xaxis": {"title": {"text": titles[test.by or "frame"]}},
+        "yaxis": {"title": {"text": figure}, "tickformat": ".0%", "rangemode": "tozero"},
+        **legend_above(),
+    }
+    return Figure(name="accuracy", data=data, layout=layout, height_px=360)
+
+
+def confusion(test: TestReport | HeadReport, *, name: str = "confusion") -> Figure:
     """Share of each true class (row) that was given each predicted class (column)."""
     names = [label(name) for name in test.class_names]
     totals = [max(1, sum(row)) for row in test.confusion]
@@ -50,7 +85,7 @@ def confusion(test: TestReport) -> Figure:
         "yaxis": {**ticks, "title": {"text": "true"}, "autorange": "reversed"},
     }
     side_px = min(3000, 18 * len(names))
-    return Figure(name="confusion", data=[data], layout=layout, height_px=220 + side_px, min_width_px=160 + side_px)
+    return Figure(name=name, data=[data], layout=layout, height_px=220 + side_px, min_width_px=160 + side_px)
 
 
 def _line(

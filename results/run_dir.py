@@ -18,8 +18,8 @@ from results import files as durable
 from search_spaces import strict_json
 from search_spaces.errors import DocumentError, RunFolderError
 
-Kind = Literal["search", "retrain", "scaling", "family"]
-"""A run, or the sweep that runs belong to: over scaling coefficients, or of spaces, targets and seeds."""
+Kind = Literal["search", "retrain", "scaling", "family", "ensemble"]
+"""A run, or what runs belong to: a sweep over scaling coefficients, or of spaces, targets and seeds; an ensemble."""
 Environment = dict[str, str | int]
 
 SCHEMA = 1
@@ -86,6 +86,11 @@ class RunDir:
     def spec_path(self) -> Path:
         """What a retraining trains, as a spec file."""
         return self.path / "spec.json"
+
+    @property
+    def ensemble_path(self) -> Path:
+        """Which networks answer together and, once they are trained, where they lie."""
+        return self.path / "ensemble.json"
 
     @property
     def manifest_path(self) -> Path:
@@ -163,7 +168,7 @@ def open_run(path: Path, *, kind: Kind | None = None) -> RunDir:
     except DocumentError as error:
         raise RunFolderError(f"must be a run folder, but {_IDENTITY} {error.message}", path=path) from error
     match identity:
-        case {"schema": 1, "kind": "search" | "retrain" | "scaling" | "family" as found_kind}:
+        case {"schema": 1, "kind": "search" | "retrain" | "scaling" | "family" | "ensemble" as found_kind}:
             if kind not in (None, found_kind):
                 raise RunFolderError(f"must be a {kind} run, but got a {found_kind} run", path=path)
             return RunDir(path=path, kind=found_kind)

@@ -150,6 +150,7 @@ class RetrainSummary:
         epochs: Epochs done; `loss` and `train_top1` are those of the last one.
         bad_videos: Ids of the videos that could not be decoded, sorted.
         top1: Latest accuracy on the validation split, in [0, 1]; `best_top1` the highest, in `best_epoch`.
+        metric: What those two are, as in `EpochRecord`.
     """
 
     status: Status
@@ -161,6 +162,7 @@ class RetrainSummary:
     best_top1: float | None
     best_epoch: int | None
     bad_videos: Sequence[str] = ()
+    metric: str = "top-1"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, the document of `movinas inspect --json`."""
@@ -174,6 +176,7 @@ class RetrainSummary:
             "best": {"top1": self.best_top1, "epoch": self.best_epoch},
             "num_bad_videos": len(self.bad_videos),
             "bad_videos": list(self.bad_videos),
+            "metric": self.metric,
         }
 
 
@@ -245,6 +248,7 @@ def summarise_retrain(run: RunDir) -> RetrainSummary:
         best_top1=best_top1,
         best_epoch=best_epoch,
         bad_videos=sorted(bad_videos(events)),
+        metric=last.metric if last else "top-1",
     )
 
 

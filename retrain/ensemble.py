@@ -14,6 +14,7 @@ from search_spaces.ensemble_json import read_ensemble
 from search_spaces.errors import SpecError, shown
 from search_spaces.spec_json import fingerprint
 from supernet.video_net import VideoNet
+from video.label_space import LabelSpace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,10 +40,11 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         for number, member in enumerate(self.members):
-            if member.card.class_names != self.class_names:
+            if member.card.label_space != self.label_space:
                 raise SpecError(
                     f"must have the classes of the first member, {shown(self.class_names)}, "
-                    f"but got {shown(member.card.class_names)}",
+                    f"but got {shown(member.card.class_names)}"
+                    + (", with other heads" if member.card.class_names == self.class_names else ""),
                     where=f"members[{number}]",
                 )
 
@@ -50,6 +52,11 @@ class Ensemble:
     def class_names(self) -> tuple[str, ...]:
         """Names of the outputs, in order."""
         return self.members[0].card.class_names
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """What the outputs mean."""
+        return self.members[0].card.label_space
 
 
 def assemble(ensemble: EnsembleSpec, folders: Sequence[Path], *, path: Path | None = None) -> Ensemble:
@@ -112,5 +119,6 @@ def mean_logits(members: Sequence[Iterable[ClipLogits]]) -> Iterator[ClipLogits]
         yield ClipLogits(
             indices=tuple(parts[0].indices[row] for row in rows_M[0]),
             labels_B=parts[0].labels_B[rows_M[0]],
+            share=parts[0].share,
             logits_BK=torch.stack([part.logits_BK[rows] for part, rows in zip(parts, rows_M, strict=True)]).mean(dim=0),
         )

@@ -27,7 +27,7 @@ from video.clips import ClipBatch
 Batches = Callable[[int], Iterator[ClipBatch]]
 """The micro-batches that this rank runs, of an endless stream, from a step on."""
 Accuracy = Callable[[VideoNet], float | None]
-"""Top-1 accuracy of a network on the validation split, by all ranks; None where there is none."""
+"""What a network is chosen by, on the validation split, by all ranks (`LabelSpace.metric`), or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,7 @@ class Trainer:
             seed=seed,
             device=self._device,
             amp_dtype=amp_dtype,
+            space=card.label_space,
             class_weights_K=None if class_weights_K is None else class_weights_K.to(self._device),
         )
         self._update = WeightUpdate(net, recipe, num_steps=self.num_steps, steps_per_epoch=self.steps_per_epoch)
@@ -192,6 +193,7 @@ class Trainer:
             train_loss=sums.loss / sums.clips,
             train_top1=sums.correct / sums.clips,
             val_top1=top1,
+            metric=self._card.label_space.metric,
         )
 
     def _evaluate(self, epoch: int, run: RunDir | None) -> float | None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from search_spaces.errors import UsageError
+from video.label_space import LabelSpace
 
 
 def class_loss(
@@ -32,22 +33,27 @@ def class_loss(
     return (weights_B * loss_B).mean()
 
 
-def one_hot(labels_B: Tensor, num_classes: int) -> Tensor:
-    """Class numbers (B,) as fp32 targets (B, K)."""
-    return F.one_hot(labels_B, num_classes).float()
+def balancing_weights(labels: Sequence[Sequence[int]], space: LabelSpace) -> Tensor:
+    """Weights (K,) under which all classes of a head that occur count alike, and a clip 1 on average.
 
+    A class with n of N clips, one of C classes of its head that occur, has N / (C n); one without clips 0.
 
-def balancing_weights(labels: Sequence[int], num_classes: int) -> Tensor:
-    """Weights (K,) under which all classes that occur count alike, and a clip 1 on average.
-
-    A class with n of N clips, one of C classes that occur, has N / (C n); one without clips 0.
+    Args:
+        labels: Classes of every video.
+        space: What they mean.
 
     Raises:
-        UsageError: No labels.
+        UsageError: No labels, or several per video without heads, where classes need not exclude each other.
     """
     if not labels:
         raise UsageError("labels to balance must be at least one, but got none")
-    counts_K = torch.bincount(torch.tensor(labels), minlength=num_classes).double()
-    occurring_K = counts_K > 0
-    weights_K = len(labels) / (int(occurring_K.sum()) * counts_K.clamp_min(1.0))
-    return (weights_K * occurring_K).float()
+    if space.multi_label:
+        raise UsageError("balance loss must go with one class per video, or per head, but videos have several labels")
+    numbers = torch.tensor([label for each in labels for label in each])
+    counts_K = torch.bincount(numbers, minlength=space.num_classes).double()
+    weights_K = torch.zeros(space.num_classes)
+    for part in space.parts.values():
+        occurring = counts_K[part] > 0
+        weights = len(labels) / (int(occurring.sum()) * counts_K[part].clamp_min(1.0))
+        weights_K[part] = (weights * occurring).float()
+    return weights_K

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 from safetensors import SafetensorError, safe_open
 
 from results.files import remove_folder, sync_folder, write_file
-from search_spaces.errors import DocumentError, SpecError, WeightsError, shown
+from search_spaces.errors import DocumentError, ManifestError, SpecError, WeightsError, shown
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.spec_json import fingerprint
 from search_spaces.strict_json import canonical, loads, pretty
@@ -22,6 +22,7 @@ from search_spaces.typed_json import check_header, read_document, validate
 from search_spaces.variant import Variant
 from supernet.tensors import from_bytes, load_exactly, to_bytes
 from supernet.video_net import VideoNet
+from video.label_space import LabelHead, LabelSpace
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -34,12 +35,14 @@ class ModelCard:
     """What a network is and what it expects.
 
     Attributes:
-        class_names: Names of the outputs, in order.
+        class_names: Names of the outputs, in order; with heads, `head:class`.
         num_frames: Frames of a test clip, `rate_fps` apart.
         short_side: Pixels to which a video's shorter side is scaled before the centre is cut out.
         resolution: Height and width of the crop, pixels; values are scaled to [0, 1].
         epoch: Epoch after which the weights were taken, from 0, None where they come from elsewhere; `val_top1` their
-            accuracy on the validation split.
+            accuracy on the validation split, or what `label_space.metric` says in its place.
+        heads: Which outputs are whose, where a video has one class of each of several heads.
+        multi_label: Whether a video has any number of classes, each with a probability of its own.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -56,12 +59,18 @@ class ModelCard:
     resolution: int
     epoch: int | None
     val_top1: float | None
+    heads: tuple[LabelHead, ...] = ()
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 1 or len(set(self.class_names)) != len(self.class_names):
             raise SpecError(
                 f"must be different names, at least one, but got {shown(self.class_names)}", where="class_names"
             )
+        try:
+            self.label_space  # noqa: B018 -- checks itself
+        except ManifestError as error:
+            raise SpecError(error.message, where=error.where) from error
         ClipGeometry(num_frames=self.num_frames, resolution=self.resolution, rate_fps=self.rate_fps)
         if self.short_side < self.resolution:
             raise SpecError(
@@ -71,6 +80,11 @@ class ModelCard:
             raise SpecError(
                 f"must be that of arch and variant, {actual}, but got {shown(self.fingerprint)}", where="fingerprint"
             )
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """What the outputs mean."""
+        return LabelSpace(class_names=self.class_names, heads=self.heads, multi_label=self.multi_label)
 
 
 _ADAPTER = TypeAdapter(ModelCard)

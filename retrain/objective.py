@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from retrain.losses import class_loss, one_hot
 from retrain.recipe import Recipe
+from retrain.targets import num_right, one_hot, target_loss
 from search_spaces.randomness import derive_seed, generator
 from supernet.inputs import network_input
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
+from video.label_space import LabelSpace
 from video.mixing import mixed
 
 
@@ -22,7 +23,7 @@ class Answer:
 
     Attributes:
         loss: Its mean over the clips, a detached scalar.
-        num_correct: Clips whose class was the most likely one, a scalar.
+        num_correct: Clips whose class was the most likely one, a scalar; see `targets.num_right`.
     """
 
     loss: Tensor
@@ -38,6 +39,7 @@ class Objective:
         seed: Of what the network draws in training: dropout and stochastic depth.
         device: Where it runs.
         amp_dtype: Type of autocast, None for none.
+        space: What the labels mean.
         class_weights_K: How much a clip of each class counts, on the device; None for 1.
     """
 
@@ -45,6 +47,7 @@ class Objective:
     seed: int
     device: torch.device
     amp_dtype: torch.dtype | None
+    space: LabelSpace
     class_weights_K: Tensor | None = None
 
     def backward(
@@ -59,25 +62,27 @@ class Objective:
             micro_batch: Its number among those of the step, on all ranks; each has draws of its own.
             share: Its part of the step, times what keeps fp16 gradients in range; the answer is not scaled.
         """
-        clips_BCTHW, labels_B = network_input(batch, self.device)
-        clips_BCTHW, targets = self._mixed(clips_BCTHW, labels_B, net.num_classes, batch, step=step)
+        clips_BCTHW, labels = network_input(batch, self.device)
+        clips_BCTHW, targets = self._mixed(clips_BCTHW, labels, batch, step=step)
         amp = torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None)
         with _drawing(derive_seed(self.seed, "draws of the network", step, micro_batch), self.device), amp:
             logits_BK = net(clips_BCTHW)
-        loss = class_loss(
-            logits_BK, targets, label_smoothing=self.recipe.label_smoothing, class_weights_K=self.class_weights_K
+        loss = target_loss(
+            logits_BK,
+            targets,
+            self.space,
+            label_smoothing=self.recipe.label_smoothing,
+            class_weights_K=self.class_weights_K,
         )
         torch.autograd.backward(loss * share)
-        return Answer(loss=loss.detach(), num_correct=(logits_BK.argmax(dim=1) == labels_B).sum())
+        return Answer(loss=loss.detach(), num_correct=num_right(logits_BK, labels, self.space))
 
-    def _mixed(
-        self, clips_BCTHW: Tensor, labels_B: Tensor, num_classes: int, batch: ClipBatch, *, step: int
-    ) -> tuple[Tensor, Tensor]:
+    def _mixed(self, clips_BCTHW: Tensor, labels: Tensor, batch: ClipBatch, *, step: int) -> tuple[Tensor, Tensor]:
         augment = self.recipe.augment
         if not (augment.mixup or augment.cutmix):
-            return clips_BCTHW, labels_B
+            return clips_BCTHW, labels
         draws = generator(self.seed, "mixing", step, *batch.indices)  # other parts of a step hold other videos
-        targets_BK = one_hot(labels_B, num_classes)
+        targets_BK = one_hot(labels, self.space)
         return mixed(clips_BCTHW, targets_BK, draws, mixup=augment.mixup, cutmix=augment.cutmix)
 
 

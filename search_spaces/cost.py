@@ -6,7 +6,8 @@ ReZero's product and of the residual sum (movinet.md, section 3). Sizes are Tens
 
 Squeeze-and-excitation is two linear layers, computed once per clip, or for every frame where each has its own gate. A
 temporal kernel in its (2+1)D form is two convolutions and two norms. Dense layer and classifier are computed once per
-call: a stream of single frames computes them for every frame.
+call, or for every frame where the head pools with a softmax over frames: a stream of single frames computes them for
+every frame.
 
 The peak of activations is the largest sum of tensors alive at once for a batch of one, one operator at a time, none
 fused, all in one type: inputs, skips and residuals included; weights, state, and what is put around a convolution's
@@ -148,8 +149,9 @@ def head_cost(
 ) -> PartCost:
     """Head convolution, pool, dense layer and classifier."""
     pixels = num_frames * in_size**2
+    calls = num_frames if variant.temporal_pooling == "softmax" else 1
     return PartCost(
-        macs=pixels * in_width * head_width + head_width * dense_width + dense_width * num_classes,
+        macs=pixels * in_width * head_width + calls * (head_width * dense_width + dense_width * num_classes),
         extra_half_macs=2 * pixels * head_width,
         params=in_width * head_width
         + 2 * head_width
@@ -160,8 +162,8 @@ def head_cost(
         peak_activations=max(
             pixels * in_width + pixels * head_width,
             2 * pixels * head_width,
-            2 * dense_width,
-            dense_width + num_classes,
+            calls * 2 * dense_width,
+            calls * (dense_width + num_classes),
         ),
         state=head_state(head_width, variant),
     )

@@ -93,8 +93,9 @@ def operators(
             width, size = layer.width, same_size(size, layer.stride)
     pixels = clip.num_frames * size**2
     found.append(_pointwise("head", width, spec.head_width, pixels))
-    found.append(_linear("head", spec.head_width, spec.dense_width, keeps_output=True))
-    found.append(_linear("head", spec.dense_width, num_classes, keeps_output=False))
+    calls = clip.num_frames if variant.temporal_pooling == "softmax" else 1
+    found.append(_linear("head", spec.head_width, spec.dense_width, keeps_output=True, num_frames=calls))
+    found.append(_linear("head", spec.dense_width, num_classes, keeps_output=False, num_frames=calls))
     return tuple(found)
 
 
@@ -197,13 +198,13 @@ def _squeeze(part: str, channels: int, variant: Variant, *, pixels: int, num_fra
     )
 
 
-def _linear(part: str, inputs: int, outputs: int, *, keeps_output: bool) -> Operator:
+def _linear(part: str, inputs: int, outputs: int, *, keeps_output: bool, num_frames: int = 1) -> Operator:
     return Operator(
         part=part,
         kind="dense",
-        macs=inputs * outputs,
-        inputs=inputs,
-        outputs=outputs,
+        macs=num_frames * inputs * outputs,
+        inputs=num_frames * inputs,
+        outputs=num_frames * outputs,
         params=(inputs + 1) * outputs,
-        kept=inputs + (outputs if keeps_output else 0),
+        kept=num_frames * (inputs + (outputs if keeps_output else 0)),
     )

@@ -14,6 +14,7 @@ Convolution = Literal["3d", "3d_2plus1d", "2plus1d"]
 SqueezeKind = Literal["none", "2d", "3d", "2plus3d"]
 SqueezePool = Literal["global", "cumulative"]
 Activation = Literal["swish", "hard_swish"]
+TemporalPooling = Literal["mean", "softmax"]
 Gate = Literal["sigmoid", "hard_sigmoid", "legacy_hard_sigmoid"]
 
 
@@ -35,6 +36,9 @@ class Variant:
         pool_window: Frames over which cumulative pools and the head's pool reach back; None for all. A stream that
             does not end needs this or `pool_decay`: a mean of all frames gives the t-th the weight 1 / t.
         pool_decay: Weight of a frame in those pools relative to the next one, in (0, 1); None for 1.
+        temporal_pooling: How the head puts frames together. `mean`: of their features, before the dense layer.
+            `softmax`: dense layer and classifier see every frame, and for each class the logits of frames are weighted
+            by a softmax over time, for several classes that show at different times (Charades; paper, B.1).
         activation: After every normalised convolution but projections and skips, and in squeeze-and-excitation.
         gate: Of squeeze-and-excitation; `hard_sigmoid` is relu6(x + 3) / 6, the legacy one clip(0.2 x + 0.5, 0, 1).
         head_activation: Of the dense layer before the classifier.
@@ -50,6 +54,7 @@ class Variant:
     positional_encoding: bool = False
     pool_window: int | None = None
     pool_decay: float | None = None
+    temporal_pooling: TemporalPooling = "mean"
     activation: Activation = "swish"
     gate: Gate = "sigmoid"
     head_activation: Activation = "swish"
@@ -72,7 +77,7 @@ class Variant:
             raise SpecError(f"must be None beside pool_window, but got {self.pool_decay}", where="pool_decay")
         for name in ("pool_window", "pool_decay"):
             if getattr(self, name) is not None and not self.streams:
-                raise SpecError("needs a network that streams: causal, with no global pool in se", where=name)
+                raise SpecError("needs a network that streams: causal, with no pool over the whole clip", where=name)
 
     @property
     def se_per_frame(self) -> bool:
@@ -92,7 +97,8 @@ class Variant:
     @property
     def streams(self) -> bool:
         """Whether no output depends on a later frame, so that the network can be run piece by piece."""
-        return self.causal and not (self.se_over_time and self.se_pool == "global")
+        over_clip = self.temporal_pooling == "softmax" or (self.se_over_time and self.se_pool == "global")
+        return self.causal and not over_clip
 
 
 VARIANTS: dict[str, Variant] = {
@@ -105,6 +111,7 @@ VARIANTS: dict[str, Variant] = {
         positional_encoding=False,
         pool_window=None,
         pool_decay=None,
+        temporal_pooling="mean",
         activation="swish",
         gate="sigmoid",
         head_activation="swish",
@@ -118,6 +125,7 @@ VARIANTS: dict[str, Variant] = {
         positional_encoding=True,
         pool_window=None,
         pool_decay=None,
+        temporal_pooling="mean",
         activation="hard_swish",
         gate="hard_sigmoid",
         head_activation="hard_swish",
@@ -131,6 +139,7 @@ VARIANTS: dict[str, Variant] = {
         positional_encoding=False,
         pool_window=None,
         pool_decay=None,
+        temporal_pooling="mean",
         activation="hard_swish",
         gate="hard_sigmoid",
         head_activation="swish",

@@ -22,7 +22,7 @@ from search_spaces.variant import Activation, Convolution, Gate, Variant
 from supernet.convolve import average_pool, branch_name, convolve, convolve_channels, flat_kernel
 from supernet.leading import leading
 from supernet.norm import Rows, activate, norm_activate
-from supernet.squeeze import frame_means, scale_frames
+from supernet.squeeze import frame_means, scale_frames, softmax_pooled
 from supernet.timeline import Timeline
 
 BATCH_NORM_MOMENTUM = 0.01
@@ -381,20 +381,27 @@ class Head(nn.Module):
         nn.init.normal_(self.classifier.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.classifier.bias)
 
-    def forward(self, x_NCHW: Tensor, head_width: int, timeline: Timeline, *, per_frame: bool = False) -> Tensor:
-        """(N, C, H, W) to fp32 logits (B, K) after all frames, or after each, (B, T, K), where the network streams."""
+    def forward(
+        self, x_NCHW: Tensor, head_width: int, timeline: Timeline, *, per_frame: bool = False, alone: bool = False
+    ) -> Tensor:
+        """(N, C, H, W) to fp32 logits (B, K) after all frames.
+
+        With `per_frame` they are (B, T, K): after each, where the network streams, and with `alone` of each by itself.
+        """
         x_NCHW = self.conv(x_NCHW, head_width, timeline, "head", self.variant.activation)
         pooled_BTC = frame_means(x_NCHW)[1].view(timeline.num_clips, -1, head_width)
-        if self.variant.streams:
+        weighted = self.variant.temporal_pooling == "softmax" and not alone
+        if self.variant.streams and not alone:
             pooled_BTC = timeline.running_mean("head.pool", pooled_BTC)
-        else:
+        elif not (alone or weighted):
             pooled_BTC = pooled_BTC.mean(dim=1, keepdim=True)
-        pooled_X = pooled_BTC if per_frame else pooled_BTC[:, -1]
+        pooled_X = pooled_BTC if per_frame or weighted else pooled_BTC[:, -1]
         dense = leading(self.dense_weight, self.dense_weight.shape[0], head_width)
         dense_X = F.linear(pooled_X.to(x_NCHW.dtype), dense, self.dense_bias)
         dense_X = F.dropout(activate(dense_X, self.variant.head_activation), self.dropout, training=self.training)
         logits_X: Tensor = self.classifier(dense_X)
-        return logits_X.to(torch.promote_types(logits_X.dtype, torch.float32))
+        logits_X = logits_X.to(torch.promote_types(logits_X.dtype, torch.float32))
+        return softmax_pooled(logits_X) if weighted else logits_X
 
 
 def he_normal(weight: Tensor, *, fan_in: int, generator: torch.Generator) -> None:

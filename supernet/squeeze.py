@@ -1,5 +1,6 @@
 """The ends of squeeze-and-excitation that see every pixel: the mean of each frame, the product with its gate."""
 
+import math
 from typing import Any
 
 import torch
@@ -74,3 +75,13 @@ def _pixels(x_NCHW: Tensor) -> Tensor:
 
 def _frames(x_NPC: Tensor, like_NCHW: Tensor) -> Tensor:
     return x_NPC.view(-1, *like_NCHW.shape[2:], x_NPC.shape[2]).permute(0, 3, 1, 2)
+
+
+def softmax_pooled(logits_BTK: Tensor) -> Tensor:
+    """For each class the mean of the frames' logits, weighted by their softmax over time: (B, K).
+
+    The logits are divided by sqrt(T) within the softmax, as in the official code (`TemporalSoftmaxPool`, after
+    AssembleNet). The weights add up to 1, so that the mean of one frame is its own logits.
+    """
+    weights_BTK = (logits_BTK / math.sqrt(logits_BTK.shape[1])).softmax(dim=1)
+    return (weights_BTK * logits_BTK).sum(dim=1)

@@ -63,6 +63,17 @@ class VideoNet(nn.Module):
         """
         return run(self, clips_BCTHW, self.spec)
 
+    def frame_logits(self, clips_BCTHW: Tensor) -> Tensor:
+        """Clips (B, 3, T, H, W) to what is said of every frame by itself, logits (B, T, number of classes), fp32.
+
+        The network sees the whole clip; dense layer and classifier see the features of one frame, not pooled over time
+        (paper, C.4).
+
+        Raises:
+            UsageError: Clips of another shape.
+        """
+        return run(self, clips_BCTHW, self.spec, per_frame=True, alone=True)
+
     def init_state(self, num_streams: int, height: int, width: int) -> State:
         """The state before the first frame, all zeros, on the device and in the type of the weights.
 
@@ -207,6 +218,7 @@ def run(
     mixed: frozenset[str] = frozenset(),
     timeline: Timeline | None = None,
     per_frame: bool = False,
+    alone: bool = False,
 ) -> Tensor:
     """Logits (B, K) of the part that `spec` asks for, or (B, T, K) with `per_frame`.
 
@@ -217,6 +229,7 @@ def run(
         mixed: Layers that run every kernel.
         timeline: Of a stream; without one, clips have neither past nor future.
         per_frame: Logits after every frame.
+        alone: With `per_frame`, logits of every frame by itself.
     """
     if timeline is None:
         check_clips(clips_BCTHW, dimensions=(5,))
@@ -229,5 +242,5 @@ def run(
         for position, layer in enumerate(block.layers):
             name = layer_name(number, position)
             x_NCHW = layers[position](x_NCHW, layer, timeline, name, mixed=name in mixed)
-    logits: Tensor = parts.head(x_NCHW, spec.head_width, timeline, per_frame=per_frame)
+    logits: Tensor = parts.head(x_NCHW, spec.head_width, timeline, per_frame=per_frame, alone=alone)
     return logits

@@ -50,7 +50,7 @@ class ClipBatch:
 
     Attributes:
         frames_BTHWC: uint8 [B, T, R, R, 3]; B may be 0.
-        labels_B: int64 [B].
+        labels_B: Class numbers, int64 [B]; where a video may have several labels, all true ones, bool [B, K].
         indices: Number of the video asked for, per clip, B of them.
         num_substituted: Clips that show another video of the class than the one asked for.
         num_failed: Clips asked for and left out.
@@ -71,9 +71,10 @@ class ClipBatch:
                 f"frames must be uint8 [{size}, T, H, W, 3], one clip per index, "
                 f"but got {self.frames_BTHWC.dtype} {tuple(self.frames_BTHWC.shape)}"
             )
-        if self.labels_B.dtype != torch.int64 or self.labels_B.shape != (size,):
+        one_each = self.labels_B.dtype == torch.int64 and self.labels_B.shape == (size,)
+        if not one_each and not (self.labels_B.dtype == torch.bool and self.labels_B.shape[:-1] == (size,)):
             raise UsageError(
-                f"labels must be int64 [{size}], one per index, "
+                f"labels must be int64 [{size}], one per index, or bool [{size}, K], "
                 f"but got {self.labels_B.dtype} {tuple(self.labels_B.shape)}"
             )
 
@@ -151,7 +152,7 @@ def read_batch(reader: ClipReader, keys: Sequence[SampleKey]) -> ClipBatch:
             bad_ids += clip.bad_ids
     return ClipBatch(
         frames_BTHWC=_stack(clips, reader),
-        labels_B=torch.tensor([clip.label for clip in clips], dtype=torch.int64),
+        labels_B=_labels(clips, reader.num_classes),
         indices=tuple(indices),
         num_substituted=sum(bool(clip.bad_ids) for clip in clips),
         num_failed=len(keys) - len(clips),
@@ -257,9 +258,22 @@ def _end_with_reader(reading: Connection) -> None:
     os._exit(1)
 
 
+def _labels(clips: Sequence[Clip], num_classes: int | None) -> torch.Tensor:
+    if num_classes is None:
+        return torch.tensor([clip.labels[0] for clip in clips], dtype=torch.int64)
+    labels_BK = torch.zeros(len(clips), num_classes, dtype=torch.bool)
+    for labels_K, clip in zip(labels_BK, clips, strict=True):
+        labels_K[list(clip.labels)] = True
+    return labels_BK
+
+
 def _stack(clips: Sequence[Clip], reader: ClipReader) -> torch.Tensor:
+    """Clips of one length; that of a whole video is its own."""
     geometry = reader.geometry
-    shape = (len(clips), geometry.num_frames, geometry.resolution, geometry.resolution, 3)
+    lengths = {len(clip.frames_THWC) for clip in clips} or {geometry.num_frames}
+    if len(lengths) > 1:
+        raise UsageError(f"clips of a batch must be equally long, but got {sorted(lengths)} frames")
+    shape = (len(clips), *lengths, geometry.resolution, geometry.resolution, 3)
     frames_BTHWC = np.empty(shape, dtype=np.uint8)
     for frames_THWC, clip in zip(frames_BTHWC, clips, strict=True):
         frames_THWC[...] = clip.frames_THWC

@@ -18,7 +18,7 @@ from video.cache import FrameCache, cache_key
 from video.decode import Frames, VideoFile, decode_all, frames_at, open_video, picture_size, segment_duration_s
 from video.keys import SampleKey
 from video.manifest import VideoItem
-from video.sampling import Place, clip_times, crop_at, crop_clip, draw_place
+from video.sampling import Place, clip_times, crop_at, crop_clip, draw_place, span_times
 
 MAX_ENTRY_BYTES: Final = 1 << 27
 """A segment whose frames take more is not cached: they would have to be in memory at once."""
@@ -35,12 +35,12 @@ class Clip:
 
     Attributes:
         frames_THWC: uint8 [T, R, R, 3].
-        label: Class number.
+        labels: Class numbers of the video that is shown.
         bad_ids: Videos that could not be decoded; if there are any, the clip shows another video of the class.
     """
 
     frames_THWC: NDArray[np.uint8]
-    label: int
+    labels: tuple[int, ...]
     bad_ids: tuple[str, ...] = ()
 
 
@@ -49,7 +49,7 @@ class ClipReader:
     """Reads clips of a list of videos; it holds no state that changes, and may be sent to other processes.
 
     Args:
-        items: The videos, with one label each.
+        items: The videos, with one label each unless there is `num_classes`.
         geometry: Frames, resolution and frame rate of the clips.
         seed: Of the places in training, and of the order in which substitutes are tried.
         short_side: Pixels of the shorter side of the picture before the crop, at least the resolution; the usual ones
@@ -57,6 +57,7 @@ class ClipReader:
         cache: Where decoded segments are kept, or None. The pixels are the same with and without.
         training: Whether a video that cannot be decoded is replaced by another of its class. Otherwise it is an error.
         augment: What is done to clips without a view, or None.
+        num_classes: How many classes there are where a video may have several labels; batches then hold all of them.
 
     Raises:
         UsageError: No items, an item with several labels, or a shorter side below the resolution.
@@ -72,8 +73,10 @@ class ClipReader:
         cache: FrameCache | None = None,
         training: bool,
         augment: Augmenter | None = None,
+        num_classes: int | None = None,
     ) -> None:
         self.items = tuple(items)
+        self.num_classes = num_classes
         self.geometry = geometry
         self.training = training
         self.short_side = usual_short_side(geometry.resolution) if short_side is None else short_side
@@ -100,19 +103,19 @@ class ClipReader:
                     raise
                 bad_ids.append(candidate.id)
             else:
-                frames_THWC = self._cut(pictures_THWC, place, item, key)
-                return Clip(frames_THWC=frames_THWC, label=item.labels[0], bad_ids=tuple(bad_ids))
+                frames_THWC = self._cut(pictures_THWC, place, item, key, labels=candidate.labels)
+                return Clip(frames_THWC=frames_THWC, labels=candidate.labels, bad_ids=tuple(bad_ids))
         raise VideoError(
             f"a class must have at least one video that can be decoded, but got none of {len(bad_ids)}",
             path=item.path,
-            where=f"class {item.labels[0]}",
+            where=f"class {', '.join(map(str, item.labels)) or 'none'}",
         )
 
     def _check(self) -> None:
         if not self.items:
             raise UsageError("a reader must have at least one video, but got none")
         several = next((item for item in self.items if len(item.labels) != 1), None)
-        if several is not None:
+        if several is not None and self.num_classes is None:
             raise UsageError(
                 f"single-label needed: a video must have one label, but got {several.id!r} "
                 f"with labels {list(several.labels)}"
@@ -138,22 +141,33 @@ class ClipReader:
         return self._augment.stretched(place, draws, rate_fps=self.geometry.rate_fps)
 
     def _candidates(self, item: VideoItem, key: SampleKey) -> Iterator[VideoItem]:
-        """The video itself and, once that has failed, all others of its class in an order drawn for it."""
+        """The video itself and, once that has failed, all others of its class in an order drawn for it.
+
+        Of several labels, those with the same ones come first, then those that share any.
+        """
         yield item
-        same_class = [other for other in self.items if other.labels == item.labels and other.id != item.id]
-        order = generator(self._seed, "substitute", key.epoch, item.id).permutation(len(same_class))
-        for index in order:
-            yield same_class[index]
+        others = [other for other in self.items if other.id != item.id]
+        same = [other for other in others if set(other.labels) == set(item.labels)]
+        alike = [other for other in others if 0 < len(set(other.labels) & set(item.labels)) < len(set(other.labels))]
+        for purpose, group in (("substitute", same), ("alike", alike)):
+            order = generator(self._seed, purpose, key.epoch, item.id).permutation(len(group))
+            yield from (group[index] for index in order)
 
     def _cut(
-        self, pictures_THWC: NDArray[np.uint8], place: Place, item: VideoItem, key: SampleKey
+        self,
+        pictures_THWC: NDArray[np.uint8],
+        place: Place,
+        item: VideoItem,
+        key: SampleKey,
+        *,
+        labels: tuple[int, ...],
     ) -> NDArray[np.uint8]:
         resolution = self.geometry.resolution
         if self._augment is None or key.view is not None:
             height, width = pictures_THWC.shape[1:3]
             return crop_clip(pictures_THWC, crop_at(height, width, resolution, place=place))
         draws = generator(self._seed, "augment", key.epoch, item.id)
-        return self._augment.clip(pictures_THWC, draws, place=place, resolution=resolution, labels=item.labels)
+        return self._augment.clip(pictures_THWC, draws, place=place, resolution=resolution, labels=labels)
 
     def _pictures(self, item: VideoItem, place: Place) -> NDArray[np.uint8]:
         """The whole picture at the clip's times, [T, H, W, 3]."""
@@ -197,6 +211,14 @@ class ClipReader:
 
     def _times(self, duration_s: float, place: Place) -> NDArray[np.float64]:
         geometry = self.geometry
+        if place.span != "clip":
+            return span_times(
+                duration_s,
+                num_frames=geometry.num_frames,
+                rate_fps=geometry.rate_fps,
+                offset_frames=place.offset_frames,
+                tiles=place.span == "tiles",
+            )
         return clip_times(
             duration_s,
             num_frames=geometry.num_frames,

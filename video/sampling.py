@@ -8,6 +8,7 @@ alternate as those of one clip at the full rate.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,12 @@ from search_spaces.errors import UsageError
 
 CENTRE = 0.5
 MAX_VIEWS = 1000
+MAX_FRAMES = 1 << 16
+"""Frames of one video that a test reads at once, at most."""
+
+Span = Literal["clip", "whole", "tiles"]
+"""How much of a video a view covers: one clip; all of it, in one clip as long as it takes; all of it, in clips laid
+side by side that never overlap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +35,7 @@ class View:
         crop_index: Which spatial crop, from 0.
         num_crops: How many there are: one is the centre, several spread evenly along the longer side.
         offset_frames: How much later the clip lies than its position says, in frames of its own rate, in [0, 1).
+        span: How much of the video it covers; all of it has one position.
     """
 
     position_index: int = 0
@@ -35,9 +43,14 @@ class View:
     crop_index: int = 0
     num_crops: int = 1
     offset_frames: float = 0.0
+    span: Span = "clip"
 
     def __post_init__(self) -> None:
         _check_offset(self.offset_frames)
+        if self.span != "clip" and self.num_positions != 1:
+            raise UsageError(
+                f"a view of the whole video must have one position, but got num_positions={self.num_positions}"
+            )
         for name, index, count in (
             ("position", self.position_index, self.num_positions),
             ("crop", self.crop_index, self.num_crops),
@@ -57,6 +70,7 @@ class View:
             along=_spread(self.crop_index, self.num_crops),
             across=CENTRE,
             offset_frames=self.offset_frames,
+            span=self.span,
         )
 
 
@@ -70,6 +84,7 @@ class Place:
         across: Along the shorter side.
         offset_frames: How much later, in frames of the clip's own rate, in [0, 1).
         stretch: Time between two frames relative to that of the clip's own rate, above 0.
+        span: How much of the video is wanted; `time` is of one clip alone.
     """
 
     time: float
@@ -77,6 +92,7 @@ class Place:
     across: float
     offset_frames: float = 0.0
     stretch: float = 1.0
+    span: Span = "clip"
 
     def __post_init__(self) -> None:
         if not 0.0 < self.stretch < float("inf"):
@@ -95,7 +111,7 @@ class CropBox:
     size: int
 
 
-def views(num_positions: int, num_crops: int) -> tuple[View, ...]:
+def views(num_positions: int, num_crops: int, *, span: Span = "clip") -> tuple[View, ...]:
     """All views of a test of `num_positions` x `num_crops`, crops of one position next to each other.
 
     Raises:
@@ -103,7 +119,7 @@ def views(num_positions: int, num_crops: int) -> tuple[View, ...]:
     """
     View(num_positions=num_positions, num_crops=num_crops)
     return tuple(
-        View(position_index=position, num_positions=num_positions, crop_index=crop, num_crops=num_crops)
+        View(position_index=position, num_positions=num_positions, crop_index=crop, num_crops=num_crops, span=span)
         for position in range(num_positions)
         for crop in range(num_crops)
     )
@@ -148,6 +164,47 @@ def clip_times(
     start_s = position * max(0.0, duration_s - num_frames / rate_fps)
     times_s: NDArray[np.float64] = start_s + (np.arange(num_frames, dtype=np.float64) + offset_frames) / rate_fps
     return times_s
+
+
+def span_times(
+    duration_s: float, *, num_frames: int, rate_fps: float, offset_frames: float = 0.0, tiles: bool = False
+) -> NDArray[np.float64]:
+    """The times of the frames of a whole video, seconds from its start.
+
+    Args:
+        duration_s: Of the video or segment.
+        num_frames: Of a clip.
+        rate_fps: Of the clip.
+        offset_frames: As in `clip_times`.
+        tiles: Whether as many clips as fit are laid side by side, from the start to the end, gaps between them equal,
+            and their times come clip after clip; a video shorter than a clip gets one. Otherwise one clip is as long as
+            the video, whatever `num_frames` is: a time at every 1 / rate from the start until the end.
+
+    Returns:
+        float64 [N], N a multiple of `num_frames` where `tiles`.
+
+    Raises:
+        UsageError: As `clip_times`; also more than 65,536 frames.
+    """
+    fitting = duration_s * rate_fps + 1e-6
+    count = max(1, int(fitting // num_frames)) * num_frames if tiles else max(1, int(fitting))
+    if count > MAX_FRAMES:
+        raise UsageError(f"a whole video must have at most {MAX_FRAMES} frames at {rate_fps:g} fps, but got {count}")
+    if not tiles:
+        return clip_times(duration_s, num_frames=count, rate_fps=rate_fps, position=0.0, offset_frames=offset_frames)
+    num_tiles = count // num_frames
+    return np.concatenate(
+        [
+            clip_times(
+                duration_s,
+                num_frames=num_frames,
+                rate_fps=rate_fps,
+                position=_spread(tile, num_tiles),
+                offset_frames=offset_frames,
+            )
+            for tile in range(num_tiles)
+        ]
+    )
 
 
 def crop_box(height: int, width: int, size: int, *, position_y: float, position_x: float) -> CropBox:

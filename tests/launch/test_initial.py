@@ -4,17 +4,14 @@ import json
 import shutil
 
 import pytest
-import torch
 from program import SEARCH, TARGET, call, call_json
 
 from launch.initial import read_source, teacher_of
-from launch.retrain import initial_net
 from nas.distill import DistillConfig
 from results.checkpoint import load_newest
 from results.history import read_history
 from results.run_dir import open_run
-from retrain.recipe import Recipe
-from search_spaces.errors import UsageError, WeightsError
+from search_spaces.errors import UsageError
 from search_spaces.spec_json import read_spec
 
 ONE_STEP = ["--space=nano", f"--target={TARGET}", *SEARCH, "--search.steps=2"]
@@ -140,16 +137,6 @@ def test_a_teacher_must_know_the_classes(retrain_run):
         UsageError, match="must learn from a network of the classes at hand, 2 from 'a' on, but that of"
     ):
         teacher_of(source, DistillConfig(weight=0.5), class_names=("a", "b"))
-
-
-def test_a_retraining_goes_on_with_the_classes_that_its_network_knows(retrain_run):
-    known = read_source(f"retrain:{retrain_run}")
-    spec_file, init = read_spec(open_run(retrain_run).spec_path), f"retrain:{retrain_run}"
-    net = initial_net(spec_file, init, class_names=known.class_names, seed=0, recipe=Recipe())
-    assert torch.equal(net.head.classifier.weight, known.tensors["head.classifier.weight"])
-    swapped = known.class_names[::-1]
-    with pytest.raises(WeightsError, match=f"a network must have been trained .* from '{known.class_names[0]}' on and"):
-        initial_net(spec_file, init, class_names=swapped, seed=0, recipe=Recipe())
 
 
 def test_spaces_are_shown_and_sampled_with_the_form_decided(capsys, tmp_path):

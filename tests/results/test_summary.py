@@ -133,6 +133,7 @@ def test_retraining(tmp_path):
         "best": {"top1": 0.7, "epoch": 4},
         "num_bad_videos": 2,
         "bad_videos": ["a.mp4", "b.mp4"],
+        "metric": "top-1",
     }
 
 

@@ -24,6 +24,7 @@ from search_spaces.variant import Variant
 from supernet.frozen import FrozenNet
 from supernet.tensors import to_bytes
 from supernet.video_net import VideoNet
+from video.label_space import LabelSpace
 
 CPU = torch.device("cpu")
 CLASSES = ("red", "green", "blue")
@@ -58,8 +59,8 @@ def accuracy(net, *, num_frames=4):
     """On 24 clips of other noise, in batches of 12."""
     batches = [batch_of(number, size=12, num_frames=num_frames, seed=9) for number in range(2)]
     logits = clip_logits(net, batches, device=CPU)
-    predictions = predict(logits, num_videos=24, num_classes=NUM_CLASSES, num_views=1)
-    return report_of(predictions, class_names=CLASSES, views="1x1").top1
+    predictions = predict(logits, num_videos=24, space=LabelSpace(class_names=CLASSES), num_views=1)
+    return report_of(predictions, space=LabelSpace(class_names=CLASSES), views="1x1").top1
 
 
 class Bench:

@@ -13,8 +13,10 @@ from search_spaces.variant import VARIANTS, Variant
 from supernet.frozen import FrozenNet
 from supernet.video_net import VideoNet
 from video.frame_stream import StreamFrame
+from video.label_space import LabelSpace
 
 CPU = torch.device("cpu")
+SPACE = LabelSpace(class_names=("a", "b", "c"))
 STREAMING = {name: variant for name, variant in VARIANTS.items() if variant.streams}
 STREAMING["2plus1d"] = dataclasses.replace(VARIANTS["released-stream"], conv="2plus1d")
 STREAMING["window"] = dataclasses.replace(VARIANTS["paper-stream"], pool_window=3)
@@ -68,7 +70,7 @@ def test_an_evaluation_may_step():
         predict(
             clip_logits(net.train(), batches, device=CPU, frame_by_frame=stepping),
             num_videos=12,
-            num_classes=3,
+            space=SPACE,
             num_views=1,
         )
         for stepping in (False, True)
@@ -85,12 +87,12 @@ def test_a_network_that_looks_ahead_is_refused(variant):
         next(clip_logits(net, [batch_of(0, size=2)], device=CPU, frame_by_frame=True))
     never = (pytest.fail("a frame was read") for _ in range(1))
     with pytest.raises(SpecError, match="must be causal"):
-        next(answers(net, never, device=CPU))
+        next(answers([net], never, space=SPACE, device=CPU))
 
 
 def test_every_frame_has_an_answer():
     net = made_net()
-    told = list(answers(net.train(), made_frames(9), device=CPU))
+    told = list(answers([net.train()], made_frames(9), space=SPACE, device=CPU))
     wanted_TK = stepped_by_hand(net.eval(), list(made_frames(9)))
     np.testing.assert_allclose([answer.probabilities_K for answer in told], wanted_TK, rtol=1e-5)
     assert [answer.frame for answer in told] == list(range(9))
@@ -102,7 +104,7 @@ def test_every_frame_has_an_answer():
 def test_a_stream_may_forget():
     net = made_net()
     frames = list(made_frames(8))
-    told = [answer.probabilities_K for answer in answers(net, frames, device=CPU, reset_every=3)]
+    told = [answer.probabilities_K for answer in answers([net], frames, space=SPACE, device=CPU, reset_every=3)]
     for start in (0, 3, 6):
         wanted_TK = stepped_by_hand(net, frames[start : start + 3])
         np.testing.assert_allclose(told[start : start + 3], wanted_TK, rtol=1e-5)
@@ -112,7 +114,7 @@ def test_a_stream_may_forget():
 def test_the_answer_to_a_frame_does_not_wait_for_the_next():
     taken = []
     frames = (taken.append(frame) or frame for frame in made_frames(5))
-    for number, answer in enumerate(answers(made_net(), frames, device=CPU)):
+    for number, answer in enumerate(answers([made_net()], frames, space=SPACE, device=CPU)):
         assert answer.frame == number
         assert len(taken) == number + 1
 
@@ -120,7 +122,12 @@ def test_the_answer_to_a_frame_does_not_wait_for_the_next():
 def test_autocast_gives_probabilities():
     net = made_net()
     full, half = (
-        np.stack([answer.probabilities_K for answer in answers(net, made_frames(6), device=CPU, amp_dtype=amp_dtype)])
+        np.stack(
+            [
+                answer.probabilities_K
+                for answer in answers([net], made_frames(6), space=SPACE, device=CPU, amp_dtype=amp_dtype)
+            ]
+        )
         for amp_dtype in (None, torch.bfloat16)
     )
     np.testing.assert_allclose(half.sum(axis=1), 1.0)

@@ -7,13 +7,15 @@ import torch
 from made_clips import NUM_CLASSES, batch_of
 from made_nets import TINY_SPEC
 
-from retrain.losses import balancing_weights, class_loss, one_hot
+from retrain.losses import balancing_weights, class_loss
 from retrain.objective import Objective
 from retrain.recipe import Recipe
+from retrain.targets import one_hot
 from search_spaces.errors import UsageError
 from search_spaces.variant import Variant
 from supernet.video_net import VideoNet
 from video.augment import AugmentConfig
+from video.label_space import LabelSpace
 
 LOGITS_BK = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5]])
 
@@ -40,7 +42,7 @@ def test_one_hot_targets_are_hard_ones(weights_K, label_smoothing):
     labels_B = torch.tensor([1, 2])
     options = {"label_smoothing": label_smoothing, "class_weights_K": weights_K}
     hard = class_loss(LOGITS_BK, labels_B, **options)
-    torch.testing.assert_close(class_loss(LOGITS_BK, one_hot(labels_B, 3), **options), hard)
+    torch.testing.assert_close(class_loss(LOGITS_BK, one_hot(labels_B, space_of(3)), **options), hard)
 
 
 def test_soft_targets_by_hand():
@@ -73,12 +75,12 @@ def test_the_loss_is_computed_in_full_precision():
 
 def test_balancing_weights_by_hand():
     """6, 2 and 1 of 9 clips in three classes, none in the fourth."""
-    weights_K = balancing_weights([0] * 6 + [1] * 2 + [3], 4)
+    weights_K = balancing_weights([(0,)] * 6 + [(1,)] * 2 + [(3,)], space_of(4))
     assert weights_K.tolist() == pytest.approx([9 / 18, 9 / 6, 0.0, 9 / 3])
     assert sum(float(weights_K[label]) for label in [0] * 6 + [1] * 2 + [3]) == pytest.approx(9)
-    assert balancing_weights([1, 0, 0, 1], 2).tolist() == [1.0, 1.0]
+    assert balancing_weights([(1,), (0,), (0,), (1,)], space_of(2)).tolist() == [1.0, 1.0]
     with pytest.raises(UsageError, match="labels to balance must be at least one, but got none"):
-        balancing_weights([], 3)
+        balancing_weights([], space_of(3))
 
 
 def answer_of(recipe, *, step=0, number=0, weights_K=None):
@@ -105,3 +107,15 @@ def test_an_objective_weighs_classes():
     loss, _ = answer_of(Recipe(label_smoothing=0.0), weights_K=weights_K)
     # without a trained classifier all classes are nearly as likely
     assert loss == pytest.approx(math.log(3) * float(weights_K[labels_B].mean()), rel=0.05)
+
+
+def test_balancing_weights_hold_within_each_head_and_not_for_several_labels():
+    space = LabelSpace.of_heads({"noun": ["cup", "door", "hand"], "verb": ["open", "close"]})
+    weights_K = balancing_weights([(0, 3), (0, 3), (1, 3), (0, 4)], space)
+    assert weights_K.tolist() == pytest.approx([4 / (2 * 3), 4 / 2, 0, 4 / (2 * 3), 4 / 2])
+    with pytest.raises(UsageError, match="balance loss must go with one class per video, or per head"):
+        balancing_weights([(0, 1)], LabelSpace(class_names=("a", "b"), multi_label=True))
+
+
+def space_of(num_classes):
+    return LabelSpace(class_names=tuple(map(str, range(num_classes))))

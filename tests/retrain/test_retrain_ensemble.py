@@ -16,6 +16,7 @@ from search_spaces.spec_json import fingerprint
 from search_spaces.variant import Variant
 from supernet.inputs import network_input
 from supernet.video_net import VideoNet
+from video.label_space import LabelSpace
 
 CPU = torch.device("cpu")
 ENSEMBLE = temporal_ensemble(TINY_SPEC, HARD)
@@ -27,6 +28,7 @@ MIXED = EnsembleSpec(
     )
 )
 NAMES = ("wave", "clap", "nod")
+NUMBERED = {num: LabelSpace(class_names=NAMES[:num]) for num in (2, 3)}
 
 
 def card_of(member, *, class_names=NAMES):
@@ -75,7 +77,7 @@ def test_the_mean_is_of_logits_and_not_of_probabilities():
     (both,) = mean_logits([[first], [second]])
     assert (both.indices, both.labels_B.tolist()) == ((3,), [1])
     assert both.logits_BK.tolist() == [[4.0, 1.0, 0.0]]
-    predictions = predict([both], num_videos=4, num_classes=3, num_views=1)
+    predictions = predict([both], num_videos=4, space=NUMBERED[3], num_views=1)
     powers = np.exp([4.0, 1.0, 0.0])
     np.testing.assert_allclose(predictions.probabilities_NK[3], powers / powers.sum())
     assert predictions.failed_N.tolist() == [True, True, True, False]
@@ -92,7 +94,7 @@ def test_views_are_averaged_after_members():
     """Each view: softmax of the mean logits; each video: the mean of its views."""
     first = told((0, 1, (2.0, 0.0)), (0, 1, (0.0, 4.0)))
     second = told((0, 1, (0.0, 0.0)), (0, 1, (0.0, 2.0)))
-    found = predict(mean_logits([[first], [second]]), num_videos=1, num_classes=2, num_views=2)
+    found = predict(mean_logits([[first], [second]]), num_videos=1, space=NUMBERED[2], num_views=2)
     by_hand = (torch.tensor([1.0, 0.0]).double().softmax(0) + torch.tensor([0.0, 3.0]).double().softmax(0)) / 2
     np.testing.assert_allclose(found.probabilities_NK[0], by_hand)
 
@@ -102,7 +104,7 @@ def test_a_video_that_one_member_cannot_read_has_failed():
     one, two = (1.0, 0.0), (0.0, 1.0)
     first = [told((0, 0, two), (1, 0, one), (1, 0, two)), told((3, 1, one), (3, 1, two))]
     second = [told((0, 0, one), (1, 0, one), (1, 0, two)), told((2, 1, two), (3, 1, one), (3, 1, two))]
-    found = predict(mean_logits([first, second]), num_videos=4, num_classes=2, num_views=2)
+    found = predict(mean_logits([first, second]), num_videos=4, space=NUMBERED[2], num_views=2)
     assert found.failed_N.tolist() == [True, False, True, False]
     assert found.labels_N[[1, 3]].tolist() == [0, 1]
     np.testing.assert_allclose(found.probabilities_NK[1], found.probabilities_NK[3])

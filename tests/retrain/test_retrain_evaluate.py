@@ -13,6 +13,7 @@ from supernet.frozen import FrozenNet
 from supernet.inputs import network_input
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
+from video.label_space import LabelSpace
 
 CPU = torch.device("cpu")
 
@@ -44,6 +45,10 @@ def told(*clips, num_failed=0):
     )
 
 
+def space_of(num_classes):
+    return LabelSpace(class_names=tuple("abcdef"[:num_classes]))
+
+
 def softmax(*logits):
     powers = np.exp(np.array(logits, dtype=np.float64) - max(logits))
     return powers / powers.sum()
@@ -51,7 +56,7 @@ def softmax(*logits):
 
 def predicted(batches, *, num_videos, num_views=1, num_classes=3):
     logits = clip_logits(Told(), batches, device=CPU)
-    return predict(logits, num_videos=num_videos, num_classes=num_classes, num_views=num_views)
+    return predict(logits, num_videos=num_videos, space=space_of(num_classes), num_views=num_views)
 
 
 def test_logits_come_batch_by_batch():
@@ -106,7 +111,7 @@ def test_a_network_is_evaluated_with_its_running_statistics():
     with torch.no_grad():
         wanted_BK = net.eval()(clips_BCTHW).double().softmax(dim=1).numpy()
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    found = predict(clip_logits(net.train(), [batch], device=CPU), num_videos=4, num_classes=3, num_views=1)
+    found = predict(clip_logits(net.train(), [batch], device=CPU), num_videos=4, space=space_of(3), num_views=1)
     np.testing.assert_allclose(found.probabilities_NK, wanted_BK, rtol=1e-5)
     np.testing.assert_array_equal(found.labels_N, labels_B.numpy())
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
@@ -140,7 +145,9 @@ def test_a_report_by_hand():
         (0.1, 0.8, 0.1, 0.0, 0.0, 0.0),  # right
     ]
     report = report_of(
-        predictions(rows, (0, 1, 2, 5, 3, 1), failed=[4]), class_names=("a", "b", "c", "d", "e", "f"), views="2x1"
+        predictions(rows, (0, 1, 2, 5, 3, 1), failed=[4]),
+        space=LabelSpace(class_names=("a", "b", "c", "d", "e", "f")),
+        views="2x1",
     )
     assert (report.top1, report.top5) == (3 / 5, 4 / 5)
     assert (report.num_videos, report.num_failed, report.views) == (5, 1, "2x1")
@@ -158,14 +165,16 @@ def test_a_report_by_hand():
 
 
 def test_with_fewer_than_five_classes_all_are_among_the_first_five():
-    report = report_of(predictions([(0.9, 0.1), (0.9, 0.1)], (0, 1)), class_names=("a", "b"), views="1x1")
+    report = report_of(
+        predictions([(0.9, 0.1), (0.9, 0.1)], (0, 1)), space=LabelSpace(class_names=("a", "b")), views="1x1"
+    )
     assert (report.top1, report.top5) == (0.5, 1.0)
 
 
 def test_a_tie_counts_for_the_lower_number():
     """So a network that always says the same is right as often as the first class occurs."""
     names = tuple(f"class {number}" for number in range(40))
-    report = report_of(predictions([(0.2,) * 40] * 40, range(40)), class_names=names, views="1x1")
+    report = report_of(predictions([(0.2,) * 40] * 40, range(40)), space=LabelSpace(class_names=names), views="1x1")
     assert (report.top1, report.top5) == (1 / 40, 5 / 40)
     assert [row[0] for row in report.confusion] == [1] * 40
 
@@ -174,7 +183,9 @@ def test_a_tie_counts_for_the_lower_number():
 def test_without_a_video_there_is_no_accuracy(failed):
     rows = np.zeros((len(failed), 2))
     report = report_of(
-        predictions(rows, np.zeros(len(failed), dtype=np.int64), failed=failed), class_names=("a", "b"), views="1x1"
+        predictions(rows, np.zeros(len(failed), dtype=np.int64), failed=failed),
+        space=LabelSpace(class_names=("a", "b")),
+        views="1x1",
     )
     assert (report.top1, report.top5, report.num_videos, report.num_failed) == (0.0, 0.0, 0, len(failed))
     assert report.per_class == {}
@@ -182,7 +193,7 @@ def test_without_a_video_there_is_no_accuracy(failed):
 
 
 def test_a_report_can_be_written_as_json():
-    report = report_of(predictions([(0.9, 0.1)], (0,)), class_names=("a", "b"), views="1x1")
+    report = report_of(predictions([(0.9, 0.1)], (0,)), space=LabelSpace(class_names=("a", "b")), views="1x1")
     values = dataclasses.asdict(report)
     assert {type(values[name]) for name in ("top1", "top5")} == {float}
     assert {type(values[name]) for name in ("num_videos", "num_failed")} == {int}

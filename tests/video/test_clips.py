@@ -206,7 +206,7 @@ def test_bad_videos_are_counted_once_and_end_the_run_beyond_the_limit():
 def test_values_check_themselves(items):
     with pytest.raises(UsageError, match=r"frames must be uint8 \[1, T, H, W, 3\], one clip per index, but got torch"):
         replace(batch_of(), frames_BTHWC=torch.zeros(1, 1, 1, 1, 3))
-    with pytest.raises(UsageError, match=r"labels must be int64 \[1\], one per index, but got torch\.int32 \(1,\)"):
+    with pytest.raises(UsageError, match=r"one per index, or bool \[1, K\], but got torch\.int32 \(1,\)"):
         replace(batch_of(), labels_B=torch.zeros(1, dtype=torch.int32))
     with pytest.raises(UsageError, match="a share in \\[0, 1\\] that may be bad, but got num_videos=1, max_fraction=2"):
         BadVideos(num_videos=1, max_fraction=2)

@@ -14,7 +14,7 @@ from search_spaces.errors import UsageError, VideoError
 from search_spaces.randomness import generator
 from search_spaces.spec import ClipGeometry
 from video.clips import SampleKey, View
-from video.frame_stream import stream_frames
+from video.frame_stream import Look, stream_frames
 from video.manifest import VideoItem
 from video.reader import ClipReader
 from video.source import LiveConfig, file_source, find_source
@@ -24,7 +24,7 @@ FAST_START = Recipe(options={"g": "6", "bf": "0"}, container_options={"movflags"
 
 
 def frames_of(source, *, rate_fps=25.0, short_side=24, resolution=20):
-    return list(stream_frames(source, rate_fps=rate_fps, short_side=short_side, resolution=resolution))
+    return list(stream_frames(source, Look(rate_fps=rate_fps, short_side=short_side, resolution=resolution)))
 
 
 def numbers(frames):
@@ -155,7 +155,7 @@ def test_a_video_that_breaks_off_gives_what_it_has_and_then_an_error(tmp_path, s
     whole = write_recipe(tmp_path / f"whole{suffix}", FAST_START)
     path = tmp_path / f"cut{suffix}"
     path.write_bytes(whole.read_bytes()[: packet_position(whole, 14)])
-    stream = stream_frames(file_source(path), rate_fps=25.0, short_side=24, resolution=20)
+    stream = stream_frames(file_source(path), Look(rate_fps=25.0, short_side=24, resolution=20))
     assert numbers(itertools.islice(stream, 14)) == list(range(14))
     with pytest.raises(VideoError, match=r"cut\.m.*: must (have frames up to .* header promises|be a readable video)"):
         next(stream)
@@ -198,7 +198,7 @@ def test_a_source_that_says_nothing_is_given_up():
 
 def test_who_stops_early_ends_the_reading(tmp_path, recipe_file):
     with pipe(tmp_path / "pipe", halves(recipe_file("ts-b-frames"))) as address:
-        frames = stream_frames(live(address), rate_fps=25.0, short_side=24, resolution=20)
+        frames = stream_frames(live(address), Look(rate_fps=25.0, short_side=24, resolution=20))
         first = next(frames)
         frames.close()
         wait_until_no_thread_reads()
@@ -207,5 +207,29 @@ def test_who_stops_early_ends_the_reading(tmp_path, recipe_file):
 
 def test_numbers_outside_their_range(recipe_file):
     for numbers_ in ({"rate_fps": 0.0}, {"resolution": 25}, {"resolution": 0}):
-        with pytest.raises(UsageError, match=r"rate_fps must be above 0 and resolution in \[1, short_side\], but got"):
+        with pytest.raises(
+            UsageError,
+            match=r"rate_fps must be above 0, resolution in \[1, short_side\] and offset_frames in .*, but got",
+        ):
             frames_of(file_source(recipe_file("mp4")), **numbers_)
+
+
+def test_two_looks_at_half_the_rate_alternate_as_one_at_the_full_rate(recipe_file):
+    source = file_source(recipe_file("mkv-uneven"))
+    whole = list(stream_frames(source, Look(rate_fps=20.0, short_side=24, resolution=20)))
+    halves_ = [Look(rate_fps=10.0, short_side=24, resolution=20, offset_frames=offset) for offset in (0.0, 0.5)]
+    both = list(stream_frames(source, *halves_))
+    assert [frame.look for frame in both] == [number % 2 for number in range(len(whole))]
+    assert [frame.time_s for frame in both] == [frame.time_s for frame in whole]
+    np.testing.assert_array_equal([frame.frame_HWC for frame in both], [frame.frame_HWC for frame in whole])
+
+
+def test_looks_of_other_rates_and_sizes_are_each_what_they_are_alone(recipe_file):
+    source = file_source(recipe_file("mp4-b-frames"))
+    looks = [Look(rate_fps=8.0, short_side=24, resolution=20), Look(rate_fps=12.5, short_side=30, resolution=16)]
+    both = list(stream_frames(source, *looks))
+    assert [frame.time_s for frame in both] == sorted(frame.time_s for frame in both)
+    for number, look in enumerate(looks):
+        alone, mine = list(stream_frames(source, look)), [frame for frame in both if frame.look == number]
+        assert [frame.time_s for frame in mine] == [frame.time_s for frame in alone]
+        np.testing.assert_array_equal([frame.frame_HWC for frame in mine], [frame.frame_HWC for frame in alone])

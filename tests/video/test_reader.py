@@ -48,7 +48,7 @@ def test_a_clip_is_a_function_of_seed_epoch_item_and_view(items):
         np.testing.assert_array_equal(a.frames_THWC, b.frames_THWC)
     assert first[0].frames_THWC.shape == (4, 24, 24, 3)
     assert first[0].frames_THWC.dtype == np.uint8
-    assert [clip.label for clip in first[:4]] == [0, 1, 0, 1]
+    assert [clip.labels for clip in first[:4]] == [(0,), (1,), (0,), (1,)]
     epochs = [first[epoch * len(items)].frames_THWC for epoch in range(3)]
     assert not np.array_equal(epochs[0], epochs[1]) or not np.array_equal(epochs[0], epochs[2])
 
@@ -143,7 +143,7 @@ def test_training_substitutes_another_video_of_the_class(items, tmp_path):
     for a, b in zip(clips, again, strict=True):
         np.testing.assert_array_equal(a.frames_THWC, b.frames_THWC)
     assert {clip.bad_ids for clip in clips} == {("mp4",)}
-    assert {clip.label for clip in clips} == {0}
+    assert {clip.labels for clip in clips} == {(0,)}
     two = [break_video(items[0], tmp_path), items[1], break_video(items[2], tmp_path), *items[3:]]
     assert {frozenset(make(two).read(SampleKey(index=0, epoch=epoch)).bad_ids) for epoch in range(12)} == {
         frozenset({"mp4"}),

@@ -1,0 +1,211 @@
+"""`movinas ensemble train`: all networks of an ensemble with one command, in one folder that answers as one."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from launch import console, members, retrain, sweeps
+from launch.clips import ClipConfig, manifest_text
+from launch.compute import Amp, environment_of
+from launch.ensemble import ensemble_of
+from launch.executors import ExecutorName, check_executor
+from launch.options import to_yaml
+from launch.run_report import write_report
+from launch.runs import absolute_init
+from launch.specs import find_spec_or_ensemble
+from nas.executor import Unit
+from results.files import replace_file
+from results.records import TrainedRecord
+from results.run_dir import RunDir, create_run
+from retrain.ensemble import assemble
+from retrain.recipe import Recipe
+from search_spaces.ensemble_json import make_ensemble_file, read_ensemble
+from search_spaces.spec_json import make_spec_file, write_spec
+from search_spaces.strict_json import pretty
+
+POSITIONALS = ("spec",)
+SHORT = {"ray_address": "--ray-address"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train all networks of an ensemble, from seeds seed, seed + 1, ...; evaluate, predict and stream take the folder.
+
+    Attributes:
+        spec: Spec file or published:A0 to published:A5, to become two networks at half the frame rate, one of them a
+            frame later; or an ensemble file or published:A6, as it is.
+        data: Manifest; trains on its train split, measures on val.
+        out: Folder to make.
+        variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the file.
+        init: As of a retraining, for every network.
+        recipe: Epochs, batch size, rates; clip lengths are those of each network unless it says otherwise.
+        clips: Reading of the videos.
+        seed: Of the first network.
+        device: auto, cpu, cuda, ...
+        threads: Of torch in each training.
+        workers: Processes of each training that read clips.
+        amp: Autocast of the networks.
+        executor: inline, ray, or tune.
+        parallel: Trainings at once, on Ray.
+        gpus: Of each training, on Ray; a share below 1 or a whole number.
+        ray_address: host:port of a running cluster, or auto; None starts one on this machine.
+        max_failures: How often a training is tried again that lost its worker or broke.
+        json: Print one JSON document at the end.
+    """
+
+    spec: str
+    data: Path
+    out: Path
+    variant: str | None = None
+    init: str = "scratch"
+    recipe: Recipe = field(default_factory=Recipe)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 1
+    workers: int = 0
+    amp: Amp = "off"
+    executor: ExecutorName = "inline"
+    parallel: int = 1
+    gpus: float = 0.0
+    ray_address: str | None = None
+    max_failures: int = 3
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberTask:
+    """What a worker needs to train one network; the folder of `training` is its own."""
+
+    name: str
+    training: retrain.Options
+    offset_frames: float
+
+
+def run(options: Options) -> int:
+    """Check everything, make the folder, train what it lacks, and name the trained networks in its ensemble file."""
+    ensemble, provenance = ensemble_of(find_spec_or_ensemble(options.spec, variant=options.variant))
+    check_executor(options)
+    options = replace(options, data=options.data.resolve(), out=options.out.resolve(), init=absolute_init(options.init))
+    manifest = None
+    for member in ensemble.members:  # refuses what would not train, before a folder is there
+        spec_file = make_spec_file(member.arch, member.variant)
+        manifest = retrain.check_spec(_training(options, "", out=options.out, seed=options.seed), spec_file)
+    assert manifest is not None
+    folder = create_run(
+        options.out,
+        kind="ensemble",
+        files={
+            "config.yaml": to_yaml(options),
+            "env.json": pretty(environment_of(options.threads)),
+            "ensemble.json": pretty(asdict(make_ensemble_file(ensemble, provenance=provenance))),
+            "manifest.jsonl": manifest_text(manifest),
+        },
+    )
+    with sweeps.held_new(folder):
+        execute(folder, options)
+        return end(folder, as_json=options.json)
+
+
+def execute(folder: RunDir, options: Options) -> None:
+    """Train whatever the journal lacks; the caller holds the folder's lock."""
+    folder = replace(folder, path=folder.path.resolve())
+    tasks = _tasks(folder, options)
+    done = sweeps.done_records(folder, TrainedRecord)
+
+    def units() -> Iterator[Unit[MemberTask]]:
+        for task in tasks:
+            if task.name not in done:
+                yield Unit(name=task.name, task=task)
+
+    sweeps.carry_out(folder, options, train, units(), done=done, label="trained", total=len(tasks))
+
+
+def end(folder: RunDir, *, as_json: bool) -> int:
+    """Name the trained networks, write the report, print the members, and refuse an ensemble that lacks one.
+
+    Raises:
+        SweepError: A training has no result.
+    """
+    document = table(folder)
+    if not document["missing"]:
+        ensemble_file = read_ensemble(folder.ensemble_path)
+        models = [f"members/{member['name']}/model" for member in document["members"]]
+        assemble(ensemble_file.ensemble, [folder.path / model for model in models], path=folder.ensemble_path)
+        named = replace(ensemble_file, models=tuple(models))
+        replace_file(folder.ensemble_path, pretty(asdict(named)).encode())
+    write_report(folder)
+    show(folder, document, as_json=as_json)
+    sweeps.require_complete(folder, missing=document["missing"], failed=document["failed"])
+    return 0
+
+
+def table(folder: RunDir) -> dict[str, Any]:
+    """The members so far, as `movinas inspect --json` prints them."""
+    done = sweeps.done_records(folder, TrainedRecord)
+    names = [_name(number) for number in range(len(read_ensemble(folder.ensemble_path).ensemble.members))]
+    return {
+        "run": str(folder.path),
+        "ensemble": str(folder.ensemble_path),
+        "members": [asdict(done[name]) for name in names if name in done],
+        "missing": [name for name in names if name not in done],
+        "failed": sweeps.failures(folder, done),
+    }
+
+
+def show(folder: RunDir, document: dict[str, Any], *, as_json: bool) -> None:
+    """Print the members."""
+    if as_json:
+        console.show_json(document)
+        return
+    console.show_table(
+        f"{folder.path}: {len(document['members'])} trained, {len(document['missing'])} missing",
+        ("member", "spec", "seed", "offset", "val", "metric"),
+        [
+            (
+                member["name"],
+                member["fingerprint"][:12],
+                member["seed"],
+                f"{member['offset_frames']:g}",
+                "" if member["val_top1"] is None else f"{member['val_top1']:.3f}",
+                member["metric"],
+            )
+            for member in document["members"]
+        ],
+    )
+
+
+def train(task: MemberTask) -> TrainedRecord:
+    """Train one network in its run folder, or find it trained there; the unit of work."""
+    _, card = members.trained(task.training)
+    return TrainedRecord(
+        name=task.name,
+        fingerprint=card.fingerprint,
+        seed=task.training.seed,
+        offset_frames=task.offset_frames,
+        val_top1=card.val_top1,
+        metric=card.label_space.metric,
+    )
+
+
+def _tasks(folder: RunDir, options: Options) -> list[MemberTask]:
+    tasks = []
+    for number, member in enumerate(read_ensemble(folder.ensemble_path).ensemble.members):
+        spec_path = write_spec(make_spec_file(member.arch, member.variant), folder.specs_path)
+        out = folder.members_path / _name(number)
+        training = replace(
+            _training(options, str(spec_path), out=out, seed=options.seed + number), data=folder.manifest_path
+        )
+        tasks.append(MemberTask(name=_name(number), training=training, offset_frames=member.offset_frames))
+    return tasks
+
+
+def _training(options: Options, spec: str, *, out: Path, seed: int) -> retrain.Options:
+    given = {each.name for each in fields(retrain.Options)} & {each.name for each in fields(Options)}
+    values = {name: getattr(options, name) for name in given - {"spec", "out", "seed", "variant", "json"}}
+    return retrain.Options(**values, spec=spec, out=out, seed=seed)
+
+
+def _name(number: int) -> str:
+    return f"member{number}"
