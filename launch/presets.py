@@ -39,7 +39,8 @@ def paper(
     """The constants of the paper's A.2 and of tunas.md 1 and 2.
 
     Args:
-        num_train_videos: Videos that the weights see; `num_held_out` those that rewards come from.
+        num_train_videos: Videos that the weights see.
+        num_held_out: Those that rewards come from.
         batch_size: Clips of one architecture in a step.
         architectures_per_step: TuNAS has 32, of 128 images each.
         steps: Of the search that is really made, which may not be what 90 epochs are.
