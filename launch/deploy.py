@@ -10,8 +10,8 @@ import torch
 from launch import console
 from launch.clips import ClipConfig, Tally, once, videos_of
 from launch.compute import Amp, Compute, set_up
-from launch.evaluate import clip_of, is_ensemble_file, load_trained
 from launch.runs import require_streams
+from launch.trained import clip_of, is_ensemble_file, load_trained
 from retrain.deploy.card import DeployedCard, FileFormat
 from retrain.deploy.check import Run
 from retrain.deploy.int8 import Accuracy, Int8Bounds
@@ -136,7 +136,7 @@ def _bounds(options: Options, ensemble: Ensemble, compute: Compute) -> Int8Bound
     if options.data is None:
         return bounds
     manifest = load_manifest(options.data)
-    if manifest.class_names != ensemble.class_names:
+    if manifest.label_space != ensemble.members[0].card.label_space:
         raise ManifestError("a manifest must have the classes of the network, but has others", path=options.data)
     items = videos_of(manifest, options.split, path=options.data)
     return replace(
@@ -149,7 +149,8 @@ def _accuracy(
 ) -> Accuracy:
     """Of a file beside its network, on the middle clips of the videos."""
     config = replace(options.clips, short_side=member.card.short_side, max_bad_fraction=1.0)
-    reader = config.reader(items, clip_of(member.card), seed=0, training=False)
+    space = member.card.label_space
+    reader = config.reader(items, clip_of(member.card), seed=0, training=False, space=space)
     tally = Tally(config, num_videos=len(items))
     batches = once(reader, batch_size=options.batch_size, compute=compute, tally=tally)
     for_net, for_file = itertools.tee(batches())
@@ -164,12 +165,12 @@ def _accuracy(
         of_file.append(replace(answer, logits_BK=logits_BK))
     net, file = (
         report_of(
-            predict(found, num_videos=len(items), num_classes=len(member.card.class_names), num_views=1),
-            class_names=member.card.class_names,
+            predict(found, num_videos=len(items), space=space, num_views=1),
+            space=space,
             views="1x1",
         )
         for found in (of_net, of_file)
     )
     if not net.num_videos:
         raise ManifestError("a manifest must have a video that can be decoded, but has none", path=options.data)
-    return Accuracy(top1=file.top1, fp32_top1=net.top1, num_videos=net.num_videos)
+    return Accuracy(top1=file.quality, fp32_top1=net.quality, num_videos=net.num_videos)

@@ -9,7 +9,7 @@ from launch import console, members, retrain, sweeps
 from launch.clips import ClipConfig, manifest_text
 from launch.compute import Amp, environment_of
 from launch.ensemble import ensemble_of
-from launch.executors import ExecutorName, check_executor
+from launch.executors import ExecutorOptions, check_executor
 from launch.options import to_yaml
 from launch.run_report import write_report
 from launch.runs import absolute_init
@@ -29,7 +29,7 @@ SHORT = {"ray_address": "--ray-address"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class Options(ExecutorOptions):
     """Train all networks of an ensemble, from seeds seed, seed + 1, ...; evaluate, predict and stream take the folder.
 
     Attributes:
@@ -43,14 +43,7 @@ class Options:
         clips: Reading of the videos.
         seed: Of the first network.
         device: auto, cpu, cuda, ...
-        threads: Of torch in each training.
-        workers: Processes of each training that read clips.
         amp: Autocast of the networks.
-        executor: inline, ray, or tune.
-        parallel: Trainings at once, on Ray.
-        gpus: Of each training, on Ray; a share below 1 or a whole number.
-        ray_address: host:port of a running cluster, or auto; None starts one on this machine.
-        max_failures: How often a training is tried again that lost its worker or broke.
         json: Print one JSON document at the end.
     """
 
@@ -63,14 +56,7 @@ class Options:
     clips: ClipConfig = field(default_factory=ClipConfig)
     seed: int = 0
     device: str = "auto"
-    threads: int = 1
-    workers: int = 0
     amp: Amp = "off"
-    executor: ExecutorName = "inline"
-    parallel: int = 1
-    gpus: float = 0.0
-    ray_address: str | None = None
-    max_failures: int = 3
     json: bool = False
 
 

@@ -21,7 +21,7 @@ from retrain.model_file import ModelCard
 from search_spaces.errors import DeployError, VideoError
 from supernet.video_net import VideoNet
 from video.encode import write_video
-from video.frame_stream import stream_frames
+from video.frame_stream import Look, stream_frames
 from video.source import file_source
 from video.synthetic import render
 
@@ -60,9 +60,8 @@ def frames_for(card: ModelCard, *, num_frames: int, video: Path | None = None) -
     """
     with tempfile.TemporaryDirectory() as folder:
         path = video or _made(Path(folder) / "made.mp4", card, num_frames=num_frames)
-        frames = stream_frames(
-            file_source(path), rate_fps=card.rate_fps, short_side=card.short_side, resolution=card.resolution
-        )
+        look = Look(rate_fps=card.rate_fps, short_side=card.short_side, resolution=card.resolution)
+        frames = stream_frames(file_source(path), look)
         with closing(frames):
             found = [frame.frame_HWC for frame in itertools.islice(frames, num_frames)]
     if not found:
