@@ -142,12 +142,6 @@ def test_int8_is_judged_on_a_manifest(capsys, tmp_path, stream_run, motion_manif
     assert call_json(
         capsys, "evaluate", stream_run, "--data", motion_manifest, "--split=val", "--threads=1", "--workers=0"
     )["top1"] == pytest.approx(int8["fp32_top1"])
-    code, out, err = call(
-        capsys, "deploy", stream_run, "--stream", "--int8", "--int8_max_difference=1e-9", *small,
-        f"--out={tmp_path / 'other.onnx'}",
-    )  # fmt: skip
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "other.onnx: int8 must move logits by less than 1e-09 of the largest, but moves them by" in err
     assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "net.json", "net_sample.py"}
 
 

@@ -66,7 +66,7 @@ def test_every_entry_of_the_state_is_a_named_input_and_output_of_the_file(varian
 
 
 @needs_onnx
-@pytest.mark.parametrize(("name", "mode"), [("paper-stream", "stream"), ("released-stream", "clip"), ("base", "clip")])
+@pytest.mark.parametrize(("name", "mode"), [("paper-stream", "stream"), ("base", "clip")])
 def test_no_tensor_of_a_flat_file_has_more_than_four_dimensions(name, mode):
     import onnx
 
