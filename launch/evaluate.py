@@ -7,14 +7,17 @@ from pathlib import Path
 from launch import console
 from launch.clips import ClipConfig, Tally, once, parse_views, videos_of
 from launch.compute import Amp, Compute, set_up
+from launch.retrain import Options as RetrainOptions
 from launch.run_report import write_report
-from launch.runs import model_folder, require_streams
+from launch.runs import model_folder, options_of, require_streams
 from results.files import replace_file
-from results.records import TestReport
+from results.records import EmbeddingReport, TestReport
 from results.run_dir import open_run
+from retrain.embeddings import layer_names, measure
 from retrain.ensemble import Ensemble, TrainedMember, load_ensemble, mean_logits
 from retrain.evaluate import Predictions, clip_logits, predict, report_of
 from retrain.model_file import ModelCard, is_model_folder, load_model
+from retrain.recipe import EMBEDDING, Recipe
 from search_spaces.errors import ManifestError
 from search_spaces.spec import ClipGeometry
 from search_spaces.strict_json import pretty
@@ -22,6 +25,8 @@ from video.clips import ClipBatch, View
 from video.manifest import Split, VideoItem, load_manifest
 
 POSITIONALS = ("run",)
+EMBEDDED_VIDEOS = 256
+"""Of which the embeddings of frames are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +107,29 @@ def evaluate(options: Options) -> TestReport:
         stream=options.stream,
     )
     report = report_of(predictions, class_names=ensemble.class_names, views=options.views)
-    report = replace(report, stream=options.stream)
+    report = replace(report, stream=options.stream, embeddings=_embeddings(ensemble, items, options, compute))
     if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
         folder = open_run(options.run, kind="retrain")
         replace_file(folder.test_path, pretty(asdict(report)).encode())
         write_report(folder)
     return report
+
+
+def _embeddings(
+    ensemble: Ensemble, items: Sequence[VideoItem], options: Options, compute: Compute
+) -> EmbeddingReport | None:
+    """Of the first videos; None of an ensemble, and where the network has no temporal head and was not smoothed."""
+    recipe, member = Recipe(), ensemble.members[0]
+    if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
+        recipe = options_of(open_run(options.run, kind="retrain"), RetrainOptions).recipe
+    layer = recipe.grw_layers[0] if recipe.grw_weight else EMBEDDING
+    if len(ensemble.members) > 1 or layer not in layer_names(member.card.arch, member.card.variant):
+        return None
+    clips = _clips(
+        member, items[:EMBEDDED_VIDEOS], options.clips, (View(),), batch_size=options.batch_size, compute=compute
+    )
+    net = member.net.to(compute.device)
+    return measure(net, clips, recipe, layer=layer, device=compute.device, amp_dtype=compute.amp_dtype)
 
 
 def is_ensemble_file(trained: Path) -> bool:

@@ -17,6 +17,7 @@ from results.run_dir import RunDir, create_run, open_run
 from results.stopwatch import Stopwatch
 from results.summary import summarise_retrain
 from results.telemetry import Telemetry
+from retrain.embeddings import check_objective
 from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
 from retrain.model_file import ModelCard, load_model, read_card
@@ -178,6 +179,7 @@ def check(options: Options) -> tuple[SpecFile, Manifest]:
         spec_file = make_spec_file(
             spec_file.arch, variant, genotype=spec_file.genotype, provenance=spec_file.provenance
         )
+    check_objective(options.recipe, spec_file.arch, spec_file.variant, clip=spec_file.arch.clip)
     manifest = load_manifest(options.data)
     videos_of(manifest, "train", path=options.data)
     initial_net(spec_file, options.init, class_names=manifest.class_names, seed=options.seed, recipe=options.recipe)

@@ -185,6 +185,43 @@ class EpochRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """The embeddings of one clip's frames on two axes, in the order of time.
+
+    Attributes:
+        label: True class.
+    """
+
+    label: int
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingReport:
+    """How a network's embeddings of successive frames move, over windows of a test's clips (`retrain.grw`).
+
+    Attributes:
+        layer: What was measured: `embedding` of the temporal head, or a layer's normalised frame means.
+        window: Frames of a window; `num_windows` how many there were.
+        acceleration_ratio: Mean |a| over mean |v|.
+        order_nll: Negative log-likelihood of the true order of frames, nats; `order_accuracy` the share of windows whose
+            true order is the most likely one.
+        velocity: Mean over windows of sum |v|^2 / (2 sigma^2).
+        explained: Share of the embeddings' variance that the two principal axes of `trajectories` show, in [0, 1].
+    """
+
+    layer: str
+    window: int
+    num_windows: int
+    acceleration_ratio: float
+    order_nll: float
+    order_accuracy: float
+    velocity: float
+    explained: float
+    trajectories: tuple[Trajectory, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestReport:
     """Accuracy of a network on a list of videos.
 
@@ -194,6 +231,7 @@ class TestReport:
         stream: Whether the network was stepped frame by frame.
         per_class: Class name to its top-1 accuracy.
         confusion: Rows true class, columns predicted class, counts.
+        embeddings: Of a network with a temporal head, or trained with GRW-smoothing.
     """
 
     __test__: ClassVar[bool] = False  # for pytest, which takes classes of this name for tests
@@ -207,6 +245,7 @@ class TestReport:
     per_class: Mapping[str, float]
     confusion: tuple[tuple[int, ...], ...]
     stream: bool = False
+    embeddings: EmbeddingReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

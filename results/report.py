@@ -66,10 +66,25 @@ def write_retrain_report(run: RunDir) -> Path:
     if test is not None:
         note = "Share of each true class that was given each predicted class."
         sections.append(Section(heading="Test", note=note, figures=[retrain_figures.confusion(test)]))
+        sections += _embedding_sections(test)
     sections.append(Section(heading="Provenance", table=_environment(run), folded=_configuration(run)))
     title = f"Retraining {run.path.resolve().name}"
     page = Page(title=title, status=summary.status, facts=_retrain_facts(summary, test), sections=sections)
     return write_page(run.report_path, page)
+
+
+def _embedding_sections(test: TestReport) -> list[Section]:
+    found = test.embeddings
+    if found is None:
+        return []
+    note = (
+        f"Of {found.layer}, on the axes that show {percent(found.explained)} of its variance; each clip begins at the "
+        f"hollow mark. Over {found.num_windows:,} windows of {found.window} frames: acceleration / velocity "
+        f"{found.acceleration_ratio:.3f}; negative log-likelihood of the true order {found.order_nll:.3f} nats, which is "
+        f"the most likely one in {percent(found.order_accuracy)} of them."
+    )
+    figure = retrain_figures.trajectories(found, test.class_names)
+    return [Section(heading="How the embeddings of frames move", note=note, figures=[figure])]
 
 
 def _progress(summary: SearchSummary) -> str:

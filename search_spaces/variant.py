@@ -7,6 +7,7 @@ from pydantic import ConfigDict
 
 from search_spaces.errors import SpecError
 from search_spaces.spec import ArchSpec, kernel_name
+from search_spaces.temporal_head import TemporalHead
 
 MAX_POOL_WINDOW = 1 << 14
 
@@ -38,6 +39,8 @@ class Variant:
         activation: After every normalised convolution but projections and skips, and in squeeze-and-excitation.
         gate: Of squeeze-and-excitation; `hard_sigmoid` is relu6(x + 3) / 6, the legacy one clip(0.2 x + 0.5, 0, 1).
         head_activation: Of the dense layer before the classifier.
+        temporal_head: A light transformer over time in place of the dense layer, whose width is then not used; with a
+            window where the network streams. None for the published head.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -53,6 +56,7 @@ class Variant:
     activation: Activation = "swish"
     gate: Gate = "sigmoid"
     head_activation: Activation = "swish"
+    temporal_head: TemporalHead | None = None
 
     def __post_init__(self) -> None:
         if self.se_pool == "cumulative" and self.se in ("none", "2d"):
@@ -73,6 +77,12 @@ class Variant:
         for name in ("pool_window", "pool_decay"):
             if getattr(self, name) is not None and not self.streams:
                 raise SpecError("needs a network that streams: causal, with no global pool in se", where=name)
+        if self.streams and self.temporal_head is not None and self.temporal_head.window is None:
+            raise SpecError(
+                "must be a number of frames where the network streams, for a bidirectional head sees frames that are "
+                "yet to come, but got None",
+                where="temporal_head.window",
+            )
 
     @property
     def se_per_frame(self) -> bool:

@@ -93,7 +93,7 @@ def ordered(net: VideoNet) -> VideoNet:
         order_C = importance_C.argsort(descending=True, stable=True)
         for name, axis in {*channels.members, *channels.readers}:
             tensors[name] = tensors[name].index_select(axis, order_C)
-    copy = VideoNet(net.spec, net.variant, num_classes=net.num_classes).to(net.head.dense_weight)
+    copy = VideoNet(net.spec, net.variant, num_classes=net.num_classes).to(net.stem.weight)
     load_exactly(copy, tensors, source="the network itself")
     return copy.train(net.training)
 
@@ -121,8 +121,11 @@ def _channels_of(net: VideoNet) -> list[_Channels]:
             found += _inner_channels(place, module, kernel_name(layer.kernel))
             width = layer.width
     stream.read_by("head.conv.weight", 1)
-    head = _Channels(readers=[("head.dense_weight", 1)])
+    temporal = net.head.temporal is not None
+    head = _Channels(readers=[("head.temporal.embed.weight" if temporal else "head.dense_weight", 1)])
     head.produced_by("head.conv")
+    if temporal:  # beside each other through residuals and heads of attention
+        return [*found, head]
     dense = _Channels(
         members=[("head.dense_weight", 0), ("head.dense_bias", 0)], readers=[("head.classifier.weight", 1)]
     )
