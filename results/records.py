@@ -204,9 +204,10 @@ class EmbeddingReport:
         layer: What was measured: `embedding` of the temporal head, or a layer's normalised frame means.
         window: Frames of a window; `num_windows` how many there were.
         acceleration_ratio: Mean |a| over mean |v|.
-        order_nll: Negative log-likelihood of the true order of frames, nats; `order_accuracy` the share of windows whose
-            true order is the most likely one.
-        velocity: Mean over windows of sum |v|^2 / (2 sigma^2).
+        order_nll: Negative log-likelihood of the true order of frames, nats.
+        order_accuracy: Share of windows whose true order is the most likely one.
+        scaled_order_nll: As `order_nll`, of embeddings scaled to a mean V of 1, which compares networks of any scale.
+        velocity: V, mean over windows of sum |v|^2 / (2 sigma^2).
         explained: Share of the embeddings' variance that the two principal axes of `trajectories` show, in [0, 1].
     """
 
@@ -216,6 +217,7 @@ class EmbeddingReport:
     acceleration_ratio: float
     order_nll: float
     order_accuracy: float
+    scaled_order_nll: float
     velocity: float
     explained: float
     trajectories: tuple[Trajectory, ...]

@@ -80,8 +80,9 @@ def _embedding_sections(test: TestReport) -> list[Section]:
     note = (
         f"Of {found.layer}, on the axes that show {percent(found.explained)} of its variance; each clip begins at the "
         f"hollow mark. Over {found.num_windows:,} windows of {found.window} frames: acceleration / velocity "
-        f"{found.acceleration_ratio:.3f}; negative log-likelihood of the true order {found.order_nll:.3f} nats, which is "
-        f"the most likely one in {percent(found.order_accuracy)} of them."
+        f"{found.acceleration_ratio:.3f}; negative log-likelihood of the true order {found.order_nll:.3f} nats, and "
+        f"{found.scaled_order_nll:.3f} at a mean velocity term of 1; it is the most likely one in "
+        f"{percent(found.order_accuracy)} of them."
     )
     figure = retrain_figures.trajectories(found, test.class_names)
     return [Section(heading="How the embeddings of frames move", note=note, figures=[figure])]

@@ -74,7 +74,10 @@ def trajectories(found: EmbeddingReport, class_names: Sequence[str]) -> Figure:
                     "line": {"width": 1.2, "color": f"@c{label_number % 6}"},
                     "marker": {
                         "size": [8, *[4] * (len(each.points) - 1)],
-                        "symbol": [f"{_SYMBOLS[label_number % 6]}-open", *[_SYMBOLS[label_number % 6]] * len(places[1:])],
+                        "symbol": [
+                            f"{_SYMBOLS[label_number % 6]}-open",
+                            *[_SYMBOLS[label_number % 6]] * len(places[1:]),
+                        ],
                     },
                     "hovertemplate": f"{name}, frame %{{customdata}}<extra></extra>",
                 }

@@ -26,7 +26,9 @@ MAX_TRAJECTORIES = 36
 
 def layer_names(arch: ArchSpec, variant: Variant) -> tuple[str, ...]:
     """What can be smoothed, in order: `stem`, `block2.layer1`, ..., `head`, and `embedding` of a temporal head."""
-    blocks = [layer_name(number, place) for number, block in enumerate(arch.blocks) for place in range(len(block.layers))]
+    blocks = [
+        layer_name(number, place) for number, block in enumerate(arch.blocks) for place in range(len(block.layers))
+    ]
     return ("stem", *blocks, "head", *((EMBEDDING,) if variant.temporal_head is not None else ()))
 
 
@@ -103,7 +105,10 @@ def measure(
     """
     net.eval()
     kept, labels = [], []
-    with observed(net, (layer,)) as outputs, torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None):
+    with (
+        observed(net, (layer,)) as outputs,
+        torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None),
+    ):
         for batch in batches:
             if batch.indices:
                 clips_BCTHW, labels_B = network_input(batch, device)
@@ -113,9 +118,11 @@ def measure(
     if not kept:
         return None
     x_BTC = torch.cat(kept) if layer == EMBEDDING else normalised(torch.cat(kept))
-    found = smoothing_of(recipe, layer)(x_BTC)
+    smoothing = smoothing_of(recipe, layer)
+    found = smoothing(x_BTC)
     if found.num_windows == 0:
         return None
+    scaled = smoothing(x_BTC * found.velocity.clamp_min(torch.finfo(x_BTC.dtype).tiny).rsqrt())
     points_BT2, explained = principal_axes(x_BTC)
     return EmbeddingReport(
         layer=layer,
@@ -124,6 +131,7 @@ def measure(
         acceleration_ratio=float(found.acceleration_ratio),
         order_nll=float(found.order),
         order_accuracy=float(found.order_accuracy),
+        scaled_order_nll=float(scaled.order),
         velocity=float(found.velocity),
         explained=explained,
         trajectories=_some(points_BT2, labels),
@@ -148,7 +156,7 @@ def _some(points_BT2: Tensor, labels: Sequence[int]) -> tuple[Trajectory, ...]:
     """The first clips of every class, as many of each."""
     each = max(1, MAX_TRAJECTORIES // len(set(labels)))
     seen: Counter[int] = Counter()
-    found = []
+    found: list[Trajectory] = []
     for points_T2, label in zip(points_BT2.tolist(), labels, strict=True):
         seen[label] += 1
         if seen[label] <= each and len(found) < MAX_TRAJECTORIES:

@@ -35,7 +35,7 @@ class Smoothness:
 
     Attributes:
         loss: order + alpha velocity, to be weighted and added to a loss of one's own (0.1 in the paper).
-        order: L_order, nats: the negative log-likelihood of the true order, log((T - 1)!) for frames that are all equal.
+        order: L_order, nats: the negative log-likelihood of the true order; log((T - 1)!) where all frames are equal.
         velocity: V.
         acceleration_ratio: Mean |a| over mean |v|; 0 for a steady straight line, about 1.7 for white noise.
         order_accuracy: Share of windows whose true order is the most likely one.
@@ -162,7 +162,7 @@ def _orders(window: int, *, max_orders: int, seed: int) -> list[tuple[int, ...]]
     rest = range(1, window)
     if window <= FULL_WINDOW:
         return [(0, *order) for order in itertools.permutations(rest)]
-    draw, found = random.Random(seed), {tuple(rest): None}  # noqa: S311
+    draw, found = random.Random(seed), {tuple(rest): None}
     while len(found) < min(max_orders, math.factorial(window - 1)):
         found[tuple(draw.sample(rest, len(rest)))] = None
     return [(0, *order) for order in found]

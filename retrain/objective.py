@@ -84,7 +84,7 @@ class Objective:
             yield clips_BCTHW, logits_BK
             return
         state: State = net.init_state(len(clips_BCTHW), *clips_BCTHW.shape[3:])
-        for piece_BCTHW in clips_BCTHW.split(length, dim=2):
+        for piece_BCTHW in torch.split(clips_BCTHW, length, dim=2):
             with _drawing(seed, self.device), amp():
                 logits_BK, future = net.step(piece_BCTHW, state)
             state = {name: tensor.detach() for name, tensor in future.items()}

@@ -34,8 +34,8 @@ class Recipe:
         evaluations: How often the validation split is measured, evenly spread; the last epoch always is.
         calibration_batches: Batches over which running statistics are computed anew before an evaluation.
         checkpoint_every: Steps between checkpoints.
-        subclip_frames: Frames of a sub-clip, after each of which there is a loss and a backward pass, with stream buffers
-            but no gradients between them (paper 3.2.2): memory follows its length. None for whole clips.
+        subclip_frames: Frames of a sub-clip, after each of which there is a loss and a backward pass, with stream
+            buffers but no gradients between them (paper 3.2.2): memory follows its length. None for whole clips.
         grw_weight: Of GRW-smoothing in the loss, 0 for none; 0.1 in its paper, which is why the rest is set as there.
         grw_layers: What is smoothed: `embedding`, of the temporal head, or the frame means of a layer, such as
             `block4.layer2`, `stem` or `head`, normalised (`retrain.grw.frame_embeddings`).

@@ -16,8 +16,8 @@ def count_macs_and_params(spec: ArchSpec, variant: Variant, *, num_classes: int)
     """Multiply-adds of convolutions, linear layers and attention for one clip, and trainable parameters.
 
     fvcore traces a real run and keeps every tensor of it, which for a long clip is more than a machine has. No layer
-    strides in time, so every frame costs what the one before did: clips of one frame and of two tell the rest. Attention
-    over the whole clip grows with the square, for which a third clip tells.
+    strides in time, so every frame costs what the one before did: clips of one frame and of two tell the rest. Of
+    attention over the whole clip, which grows with the square, a third one tells.
     """
     net = VideoNet(spec, variant, num_classes=num_classes).eval()
     one, two = (_macs(net, num_frames=num_frames, resolution=spec.clip.resolution) for num_frames in (1, 2))

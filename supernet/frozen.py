@@ -21,8 +21,8 @@ class FrozenNet(nn.Module):
     """A network in evaluation: the same function as `net`, without gradients, and not changed by what becomes of `net`.
 
     On the CPU in fp32 it is one call of our own kernels per clip, or per piece of a stream, with batch norms folded
-    into the convolutions before them. Elsewhere, where it is frozen under autocast, and with a temporal shift or head, it
-    is a copy of `net`.
+    into the convolutions before them. Elsewhere, where it is frozen under autocast, and with a temporal shift or head,
+    it is a copy of `net`.
 
     Args:
         net: In evaluation mode.

@@ -339,9 +339,7 @@ class Bottleneck(nn.Module):
 
 
 class Head(nn.Module):
-    """1x1x1 convolution, mean over time and space, dense layer, classifier (movinet.md 1.7).
-
-    A temporal head stands between the means over space and over time, in place of the dense layer.
+    """1x1x1 convolution, mean over time and space, dense layer or temporal head, classifier (movinet.md 1.7).
 
     Args:
         in_width: Most input channels.

@@ -4,6 +4,8 @@ Legend: B clips, T frames, W frames of a window, C channels of the feature map, 
 attention heads has a share, E channels of one head.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -87,7 +89,8 @@ class TemporalLayer(nn.Module):
         num_frames = q_BTD.shape[1]
         places_T = torch.arange(num_frames, device=q_BTD.device)
         q_BHET, k_BHET, v_BHET = (
-            part_BTD.mT.unflatten(1, (self.heads, -1)) for part_BTD in (q_BTD, *kv_BTX.chunk(2, dim=2))
+            part_BTD.mT.reshape(len(part_BTD), self.heads, -1, num_frames)
+            for part_BTD in (q_BTD, *kv_BTX.chunk(2, dim=2))
         )
         scores_BHTT = torch.matmul(rotated(q_BHET, places_T).mT, rotated(k_BHET, places_T))
         seen_BHTE = torch.matmul(_softmax(scores_BHTT, q_BHET), v_BHET.mT)
@@ -127,7 +130,8 @@ def rotated(x_XET: Tensor, places_T: Tensor) -> Tensor:
 def _softmax(scores_XT: Tensor, like_XET: Tensor) -> Tensor:
     """Attention weights, computed in fp32 at least, from products over E channels."""
     dtype = torch.promote_types(scores_XT.dtype, torch.float32)
-    return (scores_XT * like_XET.shape[-2] ** -0.5).softmax(dim=-1, dtype=dtype).to(like_XET.dtype)
+    weights_XT = (scores_XT / math.sqrt(like_XET.shape[-2])).softmax(dim=-1, dtype=dtype)
+    return weights_XT.to(like_XET.dtype)
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

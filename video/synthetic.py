@@ -109,8 +109,8 @@ def write_motion_videos(
         size: Height and width in pixels, even, from 16.
         num_frames: Frames per video.
         rate_fps: Frames per second.
-        cue: What makes the class: `motion`, with colours at random, `appearance`, with motions at random, or `airplanes`,
-            the axis about which an airplane turns.
+        cue: What makes the class: `motion`, with colours at random, `appearance`, with motions at random, or of
+            `airplanes` the axis about which one turns.
 
     Returns:
         The files, by class and number.
@@ -152,7 +152,8 @@ def render(
         motion = draw_motion(class_name, draw)
         palette = _random_palette(draw)
     else:
-        raise UsageError(f"a class must be one of {', '.join(name for names in CLASSES.values() for name in names)}, but got {class_name!r}")
+        known = ", ".join(name for names in CLASSES.values() for name in names)
+        raise UsageError(f"a class must be one of {known}, but got {class_name!r}")
     times_s = np.arange(num_frames) / rate_fps
     brightness_THW = moving_texture(motion, times_s, size=size, draw=draw)
     return _coloured(brightness_THW, palette)

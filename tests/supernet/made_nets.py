@@ -184,8 +184,8 @@ class _Reference:
                 for start in range(0, head.embed_dim, share):
                     part = slice(start, start + share)
                     query = turn(q[:, frame, part], frame)
-                    scores = [(query * turn(k[:, other, part], other)).sum(dim=1) / math.sqrt(share) for other in frames]
-                    weights = torch.softmax(torch.stack(scores, dim=1), dim=1)
+                    scores = [(query * turn(k[:, other, part], other)).sum(dim=1) for other in frames]
+                    weights = torch.softmax(torch.stack(scores, dim=1) / math.sqrt(share), dim=1)
                     parts.append((weights[:, :, None] * v[:, frames.start : frames.stop, part]).sum(dim=1))
                 rows.append(torch.cat(parts, dim=1))
             x = x + self.linear(f"{name}.project", torch.stack(rows, dim=1))
