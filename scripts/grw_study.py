@@ -95,7 +95,7 @@ STUDIES = {
         num_frames=16,
         resolution=32,
         head=False,
-        epochs=20,
+        epochs=8,
         runs={"full": [], "pieces": ["--recipe.subclip_frames=4"]},
     ),
 }
