@@ -23,7 +23,9 @@ def by_definition(x_TC, *, alpha, sigma):
 
     def energy(order):
         z = [x_TC[frame] for frame in order]
-        return -0.5 * sum(((c - b) - (b - a)).square().sum() for a, b, c in zip(z, z[1:], z[2:])) / sigma**2
+        return (
+            -0.5 * sum(((c - b) - (b - a)).square().sum() for a, b, c in zip(z, z[1:], z[2:], strict=False)) / sigma**2
+        )
 
     frames = range(len(x_TC))
     energies = torch.stack([energy((0, *rest)) for rest in itertools.permutations(frames[1:])])
@@ -195,7 +197,9 @@ def test_the_intermediate_form_pools_over_space_and_normalises_channels():
 
 
 def test_the_weight_rises_linearly():
-    assert [warmed_up(0.1, step=step, warmup_steps=4) for step in (0, 1, 3, 9)] == pytest.approx([0.025, 0.05, 0.1, 0.1])
+    assert [warmed_up(0.1, step=step, warmup_steps=4) for step in (0, 1, 3, 9)] == pytest.approx(
+        [0.025, 0.05, 0.1, 0.1]
+    )
     assert warmed_up(0.1, step=0, warmup_steps=0) == 0.1
 
 

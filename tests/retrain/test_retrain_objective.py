@@ -133,7 +133,7 @@ def test_smoothing_reaches_the_weights_and_leaves_no_hook_behind():
     answer(plain)
     assert not torch.allclose(net.head.temporal.embed.weight.grad, plain.head.temporal.embed.weight.grad)
     assert not torch.allclose(net.stem.weight.grad, plain.stem.weight.grad)
-    assert not any(module._forward_hooks for module in net.modules())  # noqa: SLF001
+    assert not any(module._forward_hooks for module in net.modules())
 
 
 def test_the_weight_rises_over_the_warm_up_and_windows_move_from_step_to_step():
@@ -169,7 +169,11 @@ def test_sub_clips_are_smoothed_one_by_one():
     [
         ({"subclip_frames": 2}, Variant(), "subclip_frames needs a network that streams: .* causal False and se 3d"),
         ({"grw_weight": 0.1}, STREAM, "but got 'embedding', which needs a temporal_head in the variant"),
-        ({"grw_weight": 0.1, "grw_layers": ("block9.layer1",)}, HEAD, "must be of stem, block2.layer1, .*, embedding, "),
+        (
+            {"grw_weight": 0.1, "grw_layers": ("block9.layer1",)},
+            HEAD,
+            "must be of stem, block2.layer1, .*, embedding, ",
+        ),
         ({"grw_weight": 0.1}, HEAD, "grw_window must be at most the 4 frames of a clip, but got 5"),
     ],
 )

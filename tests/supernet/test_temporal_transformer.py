@@ -7,6 +7,7 @@ import pytest
 import torch
 from made_clips import noise
 from made_nets import TINY_SPEC, assert_close, randomise, settled
+from torch.overrides import TorchFunctionMode
 
 from search_spaces.errors import SpecError
 from search_spaces.stream_state import state_entries
@@ -128,7 +129,9 @@ def test_embeddings_never_start_at_zero_and_the_seed_decides_them():
 def test_a_bidirectional_head_on_a_stream_is_refused():
     bidirectional = dataclasses.replace(SIZES, window=None)
     for name in ("paper-stream", "released-stream"):
-        with pytest.raises(SpecError, match=r"^temporal_head.window: must be a number of frames where the network strea"):
+        with pytest.raises(
+            SpecError, match=r"^temporal_head.window: must be a number of frames where the network strea"
+        ):
             dataclasses.replace(VARIANTS[name], temporal_head=bidirectional)
     net = made(Variant(temporal_head=bidirectional))
     with pytest.raises(SpecError, match="variant: must be causal"):
@@ -156,8 +159,6 @@ def test_a_frozen_network_is_a_copy_that_streams():
 
 
 def test_attention_of_a_2plus1d_network_has_four_dimensions_at_most():
-    from torch.overrides import TorchFunctionMode  # noqa: PLC0415
-
     class Dimensions(TorchFunctionMode):
         most = 0
 
