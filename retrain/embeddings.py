@@ -118,7 +118,7 @@ def measure(
     if not kept:
         return None
     x_BTC = torch.cat(kept) if layer == EMBEDDING else normalised(torch.cat(kept))
-    smoothing = smoothing_of(recipe, layer)
+    smoothing = smoothing_of(recipe, layer, x_BTC.device)
     found = smoothing(x_BTC)
     if found.num_windows == 0:
         return None
@@ -165,15 +165,15 @@ def _some(points_BT2: Tensor, labels: Sequence[int]) -> tuple[Trajectory, ...]:
     return tuple(found)
 
 
-def smoothing_of(recipe: Recipe, name: str) -> GRWSmoothing:
+def smoothing_of(recipe: Recipe, name: str, device: torch.device) -> GRWSmoothing:
     """The GRW-smoothing of a recipe for a layer, or the embeddings of the temporal head."""
     sigma = 1.0 if name == EMBEDDING and recipe.grw_sigma is None else recipe.grw_sigma
-    return _smoothing(recipe.grw_window, recipe.grw_alpha, sigma)
+    return _smoothing(recipe.grw_window, recipe.grw_alpha, sigma, device)
 
 
 @functools.lru_cache(maxsize=16)
-def _smoothing(window: int, alpha: float, sigma: float | None) -> GRWSmoothing:
-    return GRWSmoothing(window, alpha=alpha, sigma=sigma)
+def _smoothing(window: int, alpha: float, sigma: float | None, device: torch.device) -> GRWSmoothing:
+    return GRWSmoothing(window, alpha=alpha, sigma=sigma).to(device)
 
 
 def _module(net: VideoNet, name: str) -> nn.Module:

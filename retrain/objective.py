@@ -94,12 +94,12 @@ class Objective:
     def _roughness(self, name: str, embeddings_BTC: Tensor, *, step: int) -> Tensor:
         """The weighted loss of GRW-smoothing; windows begin at another frame in every step, where there is room."""
         recipe, window = self.recipe, self.recipe.grw_window
-        smoothing = smoothing_of(recipe, name)
+        smoothing = smoothing_of(recipe, name, self.device)
         offset = derive_seed(self.seed, "windows", step) % (embeddings_BTC.shape[1] % window + 1)
         if name != EMBEDDING:
             embeddings_BTC = normalised(embeddings_BTC)
         weight = warmed_up(recipe.grw_weight, step=step, warmup_steps=recipe.grw_warmup_steps)
-        return weight * smoothing.to(self.device)(embeddings_BTC, offset=offset).loss  # type: ignore[no-any-return]
+        return weight * smoothing(embeddings_BTC, offset=offset).loss  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager

@@ -118,6 +118,7 @@ VARIANTS: dict[str, Variant] = {
         activation="swish",
         gate="sigmoid",
         head_activation="swish",
+        temporal_head=None,
     ),
     "paper-stream": Variant(
         conv="3d",
@@ -131,6 +132,7 @@ VARIANTS: dict[str, Variant] = {
         activation="hard_swish",
         gate="hard_sigmoid",
         head_activation="hard_swish",
+        temporal_head=None,
     ),
     "released-stream": Variant(
         conv="3d_2plus1d",
@@ -144,6 +146,7 @@ VARIANTS: dict[str, Variant] = {
         activation="hard_swish",
         gate="hard_sigmoid",
         head_activation="swish",
+        temporal_head=None,
     ),
 }
 """Presets. `published.released_stream` has what single published networks change of `released-stream`."""

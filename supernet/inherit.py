@@ -186,11 +186,14 @@ def _fill(
     supernet: Supernet, tensors: Mapping[str, Tensor], places: Iterator[tuple[str, str]], *, same_classes: bool
 ) -> Inherited:
     own = supernet.state_dict()
+    apart: tuple[str, ...] = () if same_classes else ("head.classifier.",)
+    if not _same_temporal_head(own, tensors):  # what its channels mean is not a matter of their order
+        apart = ("head.classifier.", "head.temporal.")
     whole: list[str] = []
     partly: list[str] = []
     used: set[str] = set()
     for target, source in places:
-        if target not in own or (target.startswith("head.classifier.") and not same_classes):
+        if target not in own or target.startswith(apart):
             continue
         used.add(source)
         with torch.no_grad():
@@ -204,6 +207,15 @@ def _fill(
             sorted(name for name in tensors if name not in used and not name.endswith(RUNNING_STATISTICS))
         ),
     )
+
+
+def _same_temporal_head(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
+    """Whether both have none, or one of the same sizes, whatever the width of what it embeds."""
+    sizes = (
+        {name: len(tensor) for name, tensor in each.items() if name.startswith("head.temporal.")}
+        for each in (own, tensors)
+    )
+    return next(sizes) == next(sizes)
 
 
 def _placed(target: Tensor, source: Tensor, *, name: str, causal: bool) -> bool:

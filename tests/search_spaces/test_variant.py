@@ -32,6 +32,7 @@ PRESETS = {
         "activation": "swish",
         "gate": "sigmoid",
         "head_activation": "swish",
+        "temporal_head": None,
     },
     "paper-stream": {
         "conv": "3d",
@@ -45,6 +46,7 @@ PRESETS = {
         "activation": "hard_swish",
         "gate": "hard_sigmoid",
         "head_activation": "hard_swish",
+        "temporal_head": None,
     },
     "released-stream": {
         "conv": "3d_2plus1d",
@@ -58,6 +60,7 @@ PRESETS = {
         "activation": "hard_swish",
         "gate": "hard_sigmoid",
         "head_activation": "swish",
+        "temporal_head": None,
     },
 }
 

@@ -24,6 +24,9 @@ STREAMS = {
     "paper-stream": VARIANTS["paper-stream"],
     "encoded": dataclasses.replace(VARIANTS["released-stream"], positional_encoding=True),
     "2plus1d": dataclasses.replace(VARIANTS["released-stream"], conv="2plus1d"),
+    "head": dataclasses.replace(
+        VARIANTS["released-stream"], temporal_head=TemporalHead(embed_dim=12, depth=2, heads=2, mlp_dim=10, window=3)
+    ),
 }
 """Variants that stream, and differ in what they are made of."""
 
