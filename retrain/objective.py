@@ -66,7 +66,6 @@ class Objective:
                 loss = F.cross_entropy(logits_BK.float(), labels_B, label_smoothing=self.recipe.label_smoothing)
                 for name, output in outputs.items():
                     loss = loss + self._roughness(name, of_frames(output, num_clips=len(labels_B)), step=step)
-                outputs.clear()
                 loss = loss * (piece_BCTHW.shape[2] / clips_BCTHW.shape[2])
                 torch.autograd.backward(loss)
                 total += loss.detach()

@@ -83,12 +83,14 @@ class Study:
     runs: dict[str, list[str]]
 
 
-GRW = {"plain": [], "smooth": ["--recipe.grw_weight=0.1", "--recipe.grw_warmup_steps=50"]}
+SLOW = "--recipe.learning_rate=3e-3"
+"""A third of the usual rate, for the transformer."""
+GRW = {"plain": [SLOW], "smooth": [SLOW, "--recipe.grw_weight=0.1", "--recipe.grw_warmup_steps=50"]}
 STUDIES = {
     "airplanes": Study(
         cue="airplanes", videos_per_class=200, num_frames=8, resolution=40, head=True, epochs=12, runs=GRW
     ),
-    "motion": Study(cue="motion", videos_per_class=80, num_frames=8, resolution=32, head=True, epochs=20, runs=GRW),
+    "motion": Study(cue="motion", videos_per_class=80, num_frames=16, resolution=32, head=True, epochs=8, runs=GRW),
     "streaming": Study(
         cue="motion",
         videos_per_class=80,
