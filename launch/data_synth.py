@@ -12,12 +12,13 @@ POSITIONALS = ("out",)
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Labelled H.264 videos of moving textures, 8 classes.
+    """Labelled H.264 videos: moving textures, 8 classes, or rotating airplanes, 3 classes.
 
     Attributes:
         out: Folder to make.
         videos_per_class: How many of each class.
-        cue: What tells the class: the motion, which no single frame shows, or the colour, which every frame shows.
+        cue: What tells the class: the motion, which no single frame shows, the colour, which every frame shows, or of
+            airplanes the axis they turn about: yaw, pitch or roll, which the first frame does not show.
         size: Height and width, pixels.
         num_frames: Frames per video.
         rate_fps: Frames per second.
@@ -27,7 +28,7 @@ class Options:
 
     out: Path
     videos_per_class: int = 64
-    cue: Literal["motion", "appearance"] = "motion"
+    cue: Literal["motion", "appearance", "airplanes"] = "motion"
     size: int = 64
     num_frames: int = 24
     rate_fps: int = 16

@@ -1,25 +1,34 @@
 """`movinas evaluate`: accuracy of a retrained network, or of several together, on the videos of a manifest."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from launch import console
 from launch.clips import ClipConfig, videos_of
-from launch.compute import Amp, set_up
+from launch.compute import Amp, Compute, set_up
 from launch.evaluate_axes import AxisConfig, points_of
+from launch.retrain import Options as RetrainOptions
 from launch.run_report import write_report
-from launch.trained import is_ensemble_file, load_trained, predictions_of, require_all_stream
+from launch.runs import options_of
+from launch.trained import clips_of, is_ensemble_file, load_trained, predictions_of, require_all_stream
 from results.files import replace_file
-from results.records import Axis, TestReport
+from results.records import Axis, EmbeddingReport, TestReport
 from results.run_dir import open_run
+from retrain.embeddings import layer_names, measure
+from retrain.ensemble import Ensemble
 from retrain.evaluate import report_of
 from retrain.model_file import is_model_folder
+from retrain.recipe import EMBEDDING, Recipe
 from search_spaces.errors import ManifestError
 from search_spaces.strict_json import pretty
+from video.clips import View
 from video.label_space import LabelSpace
-from video.manifest import Manifest, Split, load_manifest
+from video.manifest import Manifest, Split, VideoItem, load_manifest
 
 POSITIONALS = ("run",)
+EMBEDDED_VIDEOS = 256
+"""Of which the embeddings of frames are measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +119,30 @@ def evaluate(options: Options) -> TestReport:
         batch_size=options.batch_size,
         stream=options.stream,
     )
-    report = replace(report, by=options.by, points=points)
+    embeddings = _embeddings(ensemble, items, options, compute)
+    report = replace(report, by=options.by, points=points, embeddings=embeddings)
     if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
         folder = open_run(options.run)
         replace_file(folder.test_path, pretty(asdict(report)).encode())
         write_report(folder)
     return report
+
+
+def _embeddings(
+    ensemble: Ensemble, items: Sequence[VideoItem], options: Options, compute: Compute
+) -> EmbeddingReport | None:
+    """Of the first videos; None of an ensemble, and where the network has no temporal head and was not smoothed."""
+    recipe, member = Recipe(), ensemble.members[0]
+    if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
+        recipe = options_of(open_run(options.run, kind="retrain"), RetrainOptions).recipe
+    layer = recipe.grw_layers[0] if recipe.grw_weight else EMBEDDING
+    if len(ensemble.members) > 1 or layer not in layer_names(member.card.arch, member.card.variant):
+        return None
+    clips = clips_of(
+        member, items[:EMBEDDED_VIDEOS], options.clips, (View(),), batch_size=options.batch_size, compute=compute
+    )
+    net = member.net.to(compute.device)
+    return measure(net, clips, recipe, layer=layer, device=compute.device, amp_dtype=compute.amp_dtype)
 
 
 def show_report(report: TestReport, *, title: str) -> None:

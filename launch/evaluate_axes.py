@@ -57,6 +57,9 @@ class AxisConfig:
             raise UsageError(f"by frame must go with views 1x1, but got {self.views}")
         if self.by == "frames" and self.views.startswith("whole"):
             raise UsageError(f"by frames must go with clips of some length, but got views {self.views}")
+        heads = [member.card.variant.temporal_head for member in ensemble.members]
+        if self.by == "frame" and any(head is not None and head.window is None for head in heads):
+            raise UsageError("by frame must be of networks without a bidirectional temporal head, but got one")
         paces = {(member.card.num_frames, member.card.rate_fps) for member in ensemble.members}
         if self.by == "frame" and len(paces) > 1:
             raise UsageError(
@@ -99,7 +102,8 @@ def points_of(
     if axis.by is None:
         return ()
     if axis.by == "frame":
-        kinds: list[FrameKind] = ["alone"]
+        heads = [member.card.variant.temporal_head for member in ensemble.members]
+        kinds: list[FrameKind] = [] if any(heads) else ["alone"]
         if all(member.card.variant.streams for member in ensemble.members):
             kinds.append("so_far")
         return tuple(

@@ -24,6 +24,7 @@ from results.stopwatch import Stopwatch
 from results.summary import summarise_retrain
 from results.telemetry import Telemetry
 from retrain.distributed import ALONE, Ranks
+from retrain.embeddings import check_objective
 from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
 from retrain.losses import balancing_weights
@@ -272,6 +273,7 @@ def check(options: Options) -> tuple[SpecFile, Manifest]:
 
 def check_spec(options: Options, spec_file: SpecFile) -> Manifest:
     """The rest of `check`, once it is known what is trained."""
+    check_objective(options.recipe, spec_file.arch, spec_file.variant, clip=spec_file.arch.clip)
     manifest = load_manifest(options.data)
     videos_of(manifest, "train", path=options.data)
     start(

@@ -231,6 +231,45 @@ class AccuracyPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """The embeddings of one clip's frames on two axes, in the order of time.
+
+    Attributes:
+        label: True class.
+    """
+
+    label: int
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingReport:
+    """How a network's embeddings of successive frames move, over windows of a test's clips (`retrain.grw`).
+
+    Attributes:
+        layer: What was measured: `embedding` of the temporal head, or a layer's normalised frame means.
+        window: Frames of a window; `num_windows` how many there were.
+        acceleration_ratio: Mean |a| over mean |v|.
+        order_nll: Negative log-likelihood of the true order of frames, nats.
+        order_accuracy: Share of windows whose true order is the most likely one.
+        scaled_order_nll: As `order_nll`, of embeddings scaled to a mean V of 1, which compares networks of any scale.
+        velocity: V, mean over windows of sum |v|^2 / (2 sigma^2).
+        explained: Share of the embeddings' variance that the two principal axes of `trajectories` show, in [0, 1].
+    """
+
+    layer: str
+    window: int
+    num_windows: int
+    acceleration_ratio: float
+    order_nll: float
+    order_accuracy: float
+    scaled_order_nll: float
+    velocity: float
+    explained: float
+    trajectories: tuple[Trajectory, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TestReport:
     """Accuracy of a network on a list of videos.
 
@@ -244,6 +283,7 @@ class TestReport:
         mean_average_precision: Mean of `per_class` where videos may have several labels, None elsewhere.
         heads: Each head by itself, where there are several.
         by: What `points` are drawn against, None without any.
+        embeddings: Of a network with a temporal head, or trained with GRW-smoothing.
     """
 
     __test__: ClassVar[bool] = False  # for pytest, which takes classes of this name for tests
@@ -261,6 +301,7 @@ class TestReport:
     heads: Mapping[str, HeadReport] = field(default_factory=dict)
     by: Axis | None = None
     points: tuple[AccuracyPoint, ...] = ()
+    embeddings: EmbeddingReport | None = None
 
     @property
     def quality(self) -> float:

@@ -66,6 +66,7 @@ def write_retrain_report(run: RunDir) -> Path:
         sections.append(Section(heading="Loss and accuracy", note=note, figures=[retrain_figures.epoch_curves(epochs)]))
     if test is not None:
         sections += _test_sections(test)
+        sections += _embedding_sections(test)
     sections += _bad_video_sections(summary.bad_videos)
     sections.append(Section(heading="Provenance", table=_environment(run), folded=_configuration(run)))
     title = f"Retraining {run.path.resolve().name}"
@@ -120,6 +121,21 @@ def _test_sections(test: TestReport) -> list[Section]:
         figure = retrain_figures.accuracy_points(test)
         sections.append(Section(heading=f"Accuracy by {test.by}", note=note, figures=[figure]))
     return sections
+
+
+def _embedding_sections(test: TestReport) -> list[Section]:
+    found = test.embeddings
+    if found is None:
+        return []
+    note = (
+        f"Of {found.layer}, on the axes that show {percent(found.explained)} of its variance; each clip begins at the "
+        f"hollow mark. Over {found.num_windows:,} windows of {found.window} frames: acceleration / velocity "
+        f"{found.acceleration_ratio:.3f}; negative log-likelihood of the true order {found.order_nll:.3f} nats, and "
+        f"{found.scaled_order_nll:.3f} at a mean velocity term of 1; it is the most likely one in "
+        f"{percent(found.order_accuracy)} of them."
+    )
+    figure = retrain_figures.trajectories(found, test.class_names)
+    return [Section(heading="How the embeddings of frames move", note=note, figures=[figure])]
 
 
 def _progress(summary: SearchSummary) -> str:

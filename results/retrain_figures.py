@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from results.figures import Figure, label, legend_above, numbers, thin
-from results.records import EpochRecord, HeadReport, TestReport
+from results.records import EmbeddingReport, EpochRecord, HeadReport, TestReport
 
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
 _MAX_COUNTS = 100
 """Classes up to which the counts are there beside the shares."""
 _KINDS = {"clip": "all frames", "alone": "the frame by itself", "so_far": "a stream, after the frame"}
@@ -86,6 +87,42 @@ def confusion(test: TestReport | HeadReport, *, name: str = "confusion") -> Figu
     }
     side_px = min(3000, 18 * len(names))
     return Figure(name=name, data=[data], layout=layout, height_px=220 + side_px, min_width_px=160 + side_px)
+
+
+def trajectories(found: EmbeddingReport, class_names: Sequence[str]) -> Figure:
+    """Embeddings of successive frames on their two principal axes, a line per clip, from a hollow first frame."""
+    data: list[dict[str, Any]] = []
+    for label_number in sorted({each.label for each in found.trajectories}):
+        name = label(class_names[label_number])
+        for number, each in enumerate(one for one in found.trajectories if one.label == label_number):
+            places = range(len(each.points))
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": name,
+                    "legendgroup": name,
+                    "showlegend": number == 0,
+                    "x": numbers(point[0] for point in each.points),
+                    "y": numbers(point[1] for point in each.points),
+                    "customdata": list(places),
+                    "line": {"width": 1.2, "color": f"@c{label_number % 6}"},
+                    "marker": {
+                        "size": [8, *[4] * (len(each.points) - 1)],
+                        "symbol": [
+                            f"{_SYMBOLS[label_number % 6]}-open",
+                            *[_SYMBOLS[label_number % 6]] * len(places[1:]),
+                        ],
+                    },
+                    "hovertemplate": f"{name}, frame %{{customdata}}<extra></extra>",
+                }
+            )
+    layout = {
+        "xaxis": {"title": {"text": "first principal axis"}},
+        "yaxis": {"title": {"text": "second principal axis"}, "scaleanchor": "x"},
+        **legend_above(),
+    }
+    return Figure(name="trajectories", data=data, layout={**layout, "showlegend": True}, height_px=560)
 
 
 def _line(

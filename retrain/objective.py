@@ -1,16 +1,25 @@
-"""What a network is asked in training: the forward and backward pass of one batch."""
+"""What a network is asked in training: the forward and backward pass of one batch.
+
+Clips are seen whole, or, to train a streaming network with less memory, as consecutive sub-clips with stream buffers
+between them, through which no gradient goes: each has its loss and its backward pass, gradients add up, and only one
+sub-clip's activations are kept at a time (paper 3.2.2).
+"""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from retrain.recipe import Recipe
+from retrain.embeddings import observed, of_frames, smoothing_of
+from retrain.grw import normalised, warmed_up
+from retrain.recipe import EMBEDDING, Recipe
 from retrain.targets import num_right, one_hot, target_loss
 from search_spaces.randomness import derive_seed, generator
 from supernet.inputs import network_input
+from supernet.state import State
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
 from video.label_space import LabelSpace
@@ -23,7 +32,7 @@ class Answer:
 
     Attributes:
         loss: Its mean over the clips, a detached scalar.
-        num_correct: Clips whose class was the most likely one, a scalar; see `targets.num_right`.
+        num_correct: Clips whose class was the most likely one after the last frame, a scalar; see `targets.num_right`.
     """
 
     loss: Tensor
@@ -35,8 +44,8 @@ class Objective:
     """The loss of a recipe and its gradient.
 
     Attributes:
-        recipe: Label smoothing, mixing of clips.
-        seed: Of what the network draws in training: dropout and stochastic depth.
+        recipe: Label smoothing, mixing of clips, sub-clips, GRW-smoothing.
+        seed: Of dropout, stochastic depth and mixing, and of where windows begin.
         device: Where it runs.
         amp_dtype: Type of autocast, None for none.
         space: What the labels mean.
@@ -61,21 +70,58 @@ class Objective:
             step: From 0.
             micro_batch: Its number among those of the step, on all ranks; each has draws of its own.
             share: Its part of the step, times what keeps fp16 gradients in range; the answer is not scaled.
+
+        Raises:
+            SpecError: Sub-clips of a network that does not stream.
         """
         clips_BCTHW, labels = network_input(batch, self.device)
         clips_BCTHW, targets = self._mixed(clips_BCTHW, labels, batch, step=step)
-        amp = torch.autocast(self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None)
-        with _drawing(derive_seed(self.seed, "draws of the network", step, micro_batch), self.device), amp:
-            logits_BK = net(clips_BCTHW)
-        loss = target_loss(
-            logits_BK,
-            targets,
-            self.space,
-            label_smoothing=self.recipe.label_smoothing,
-            class_weights_K=self.class_weights_K,
+        seed = derive_seed(self.seed, "draws of the network", step, micro_batch)
+        total = torch.zeros((), device=self.device)
+        with observed(net, self.recipe.grw_layers if self.recipe.grw_weight else ()) as outputs:
+            for piece_BCTHW, logits_BK in self._answers(net, clips_BCTHW, seed=seed):
+                loss = target_loss(
+                    logits_BK,
+                    targets,
+                    self.space,
+                    label_smoothing=self.recipe.label_smoothing,
+                    class_weights_K=self.class_weights_K,
+                )
+                for name, output in outputs.items():
+                    loss = loss + self._roughness(name, of_frames(output, num_clips=len(labels)), step=step)
+                loss = loss * (piece_BCTHW.shape[2] / clips_BCTHW.shape[2])
+                torch.autograd.backward(loss * share)
+                total += loss.detach()
+        return Answer(loss=total, num_correct=num_right(logits_BK, labels, self.space))
+
+    def _answers(self, net: VideoNet, clips_BCTHW: Tensor, *, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each piece of the clips with its logits; what is drawn for a clip holds for all its pieces."""
+        amp = functools.partial(
+            torch.autocast, self.device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
         )
-        torch.autograd.backward(loss * share)
-        return Answer(loss=loss.detach(), num_correct=num_right(logits_BK, labels, self.space))
+        length = self.recipe.subclip_frames
+        if length is None:
+            with _drawing(seed, self.device), amp():
+                logits_BK = net(clips_BCTHW)
+            yield clips_BCTHW, logits_BK
+            return
+        state: State = net.init_state(len(clips_BCTHW), *clips_BCTHW.shape[3:])
+        for piece_BCTHW in torch.split(clips_BCTHW, length, dim=2):
+            with _drawing(seed, self.device), amp():
+                logits_BK, future = net.step(piece_BCTHW, state)
+            state = {name: tensor.detach() for name, tensor in future.items()}
+            del future
+            yield piece_BCTHW, logits_BK
+
+    def _roughness(self, name: str, embeddings_BTC: Tensor, *, step: int) -> Tensor:
+        """The weighted loss of GRW-smoothing; windows begin at another frame in every step, where there is room."""
+        recipe, window = self.recipe, self.recipe.grw_window
+        smoothing = smoothing_of(recipe, name, self.device)
+        offset = derive_seed(self.seed, "windows", step) % (embeddings_BTC.shape[1] % window + 1)
+        if name != EMBEDDING:
+            embeddings_BTC = normalised(embeddings_BTC)
+        weight = warmed_up(recipe.grw_weight, step=step, warmup_steps=recipe.grw_warmup_steps)
+        return weight * smoothing(embeddings_BTC, offset=offset).loss  # type: ignore[no-any-return]
 
     def _mixed(self, clips_BCTHW: Tensor, labels: Tensor, batch: ClipBatch, *, step: int) -> tuple[Tensor, Tensor]:
         augment = self.recipe.augment

@@ -4,12 +4,16 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from retrain.grw import MIN_WINDOW
 from search_spaces.errors import UsageError
 from supernet.optim import Schedule
 from video.augment import AugmentConfig
 
 OptimizerName = Literal["adamw", "rmsprop"]
 Balance = Literal["none", "loss", "sampling"]
+
+EMBEDDING = "embedding"
+"""Name of what the temporal head makes of a frame."""
 
 
 # no slots: the command line reads the defaults of nested configurations through vars()
@@ -53,6 +57,15 @@ class Recipe:
         sync_batch_norm: Whether statistics of a batch are those of the micro-batches that all ranks run at a time.
         keep_every: Epochs between checkpoints that are kept for good; 0 keeps the newest two alone.
         augment: What is done to training clips.
+        subclip_frames: Frames of a sub-clip, after each of which there is a loss and a backward pass, with stream
+            buffers but no gradients between them (paper 3.2.2): memory follows its length. None for whole clips.
+        grw_weight: Of GRW-smoothing in the loss, 0 for none; 0.1 in its paper, which is why the rest is set as there.
+        grw_layers: What is smoothed: `embedding`, of the temporal head, or the frame means of a layer, such as
+            `block4.layer2`, `stem` or `head`, normalised (`retrain.grw.frame_embeddings`).
+        grw_window: Frames of a window, at least 3; 0.5 to 1 s.
+        grw_alpha: Weight of velocities beside the order.
+        grw_sigma: Scale of embeddings; None takes 1 for `embedding`, and for a layer the root of its channels.
+        grw_warmup_steps: Over which grw_weight rises linearly.
     """
 
     epochs: int = 60
@@ -85,6 +98,13 @@ class Recipe:
     sync_batch_norm: bool = False
     keep_every: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    subclip_frames: int | None = None
+    grw_weight: float = 0.0
+    grw_layers: tuple[str, ...] = (EMBEDDING,)
+    grw_window: int = 5
+    grw_alpha: float = 0.5
+    grw_sigma: float | None = None
+    grw_warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.evaluations, self.calibration_batches, self.checkpoint_every) < 1:
@@ -120,6 +140,23 @@ class Recipe:
             raise UsageError(f"dropout and stochastic_depth must be in [0, 1), but got {self}")
         if any(frames is not None and frames < 1 for frames in (self.train_frames, self.test_frames)):
             raise UsageError(f"train_frames and test_frames must be at least 1, but got {self}")
+        if self.subclip_frames is not None and self.subclip_frames < 1:
+            raise UsageError(f"subclip_frames must be at least 1, but got {self.subclip_frames}")
+        self._check_smoothing()
+
+    def _check_smoothing(self) -> None:
+        if self.grw_weight < 0 or self.grw_alpha < 0 or self.grw_warmup_steps < 0:
+            raise UsageError(f"grw_weight, grw_alpha and grw_warmup_steps must be at least 0, but got {self}")
+        if self.grw_sigma is not None and self.grw_sigma <= 0:
+            raise UsageError(f"grw_sigma must be above 0, but got {self.grw_sigma}")
+        if not self.grw_layers or len(set(self.grw_layers)) != len(self.grw_layers):
+            raise UsageError(f"grw_layers must be different names, at least one, but got {self.grw_layers}")
+        most = self.subclip_frames or self.train_frames
+        if self.grw_window < MIN_WINDOW or (self.grw_weight and most is not None and self.grw_window > most):
+            raise UsageError(
+                f"grw_window must be at least {MIN_WINDOW} and at most the frames of a clip or sub-clip, "
+                f"but got {self.grw_window}, and {most} frames"
+            )
 
     def steps_per_epoch(self, num_videos: int) -> int:
         """Steps in which `num_videos` are seen about once."""

@@ -13,6 +13,8 @@ The peak of activations is the largest sum of tensors alive at once for a batch 
 fused, all in one type: inputs, skips and residuals included; weights, state, and what is put around a convolution's
 input (padding, frames of a stream buffer) excluded. Of squeeze-and-excitation, everything of each frame that has its
 own gate counts: both pools of `2plus3d` beside their concatenation, the positional encoding beside what it is added to.
+A temporal head is computed for every frame, its attention over a window with the frames before the first one included;
+its layer norms, softmax, rotations and sums are side operators, as pools are, and count nothing.
 The (2+1)D form, and a temporal shift, put no more beside each other than a norm does, its input and output.
 """
 
@@ -33,6 +35,7 @@ from search_spaces.spec import (
     same_size,
 )
 from search_spaces.stream_state import StateEntry, head_state, layer_state, state_bytes, state_entries
+from search_spaces.temporal_head import temporal_macs, temporal_params, temporal_peak
 from search_spaces.variant import Variant, check_fits
 
 DEFAULT_CLASSES = 600
@@ -147,23 +150,27 @@ def head_cost(
     num_frames: int,
     num_classes: int,
 ) -> PartCost:
-    """Head convolution, pool, dense layer and classifier."""
-    pixels = num_frames * in_size**2
+    """Head convolution, pool, dense layer or temporal head, and classifier."""
+    pixels, head = num_frames * in_size**2, variant.temporal_head
     calls = num_frames if variant.temporal_pooling == "softmax" else 1
+    if head is None:
+        features = dense_width
+        macs, params = calls * head_width * dense_width, (head_width + 1) * dense_width
+        peak = calls * 2 * dense_width
+    else:
+        features = head.embed_dim
+        macs = temporal_macs(head, in_width=head_width, num_frames=num_frames)
+        params = temporal_params(head, in_width=head_width)
+        peak = temporal_peak(head, in_width=head_width, num_frames=num_frames)
     return PartCost(
-        macs=pixels * in_width * head_width + calls * (head_width * dense_width + dense_width * num_classes),
+        macs=pixels * in_width * head_width + macs + calls * features * num_classes,
         extra_half_macs=2 * pixels * head_width,
-        params=in_width * head_width
-        + 2 * head_width
-        + head_width * dense_width
-        + dense_width
-        + dense_width * num_classes
-        + num_classes,
+        params=in_width * head_width + 2 * head_width + params + (features + 1) * num_classes,
         peak_activations=max(
             pixels * in_width + pixels * head_width,
             2 * pixels * head_width,
-            calls * 2 * dense_width,
-            calls * (dense_width + num_classes),
+            peak,
+            calls * (features + num_classes),
         ),
         state=head_state(head_width, variant),
     )

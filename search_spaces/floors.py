@@ -24,9 +24,10 @@ from search_spaces.spec import (
     layer_name,
     same_size,
 )
+from search_spaces.temporal_head import TemporalHead, attention_macs
 from search_spaces.variant import Variant, check_fits
 
-OperatorKind = Literal["stem", "pointwise", "depthwise", "squeeze", "dense"]
+OperatorKind = Literal["stem", "pointwise", "depthwise", "squeeze", "dense", "attention"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,8 @@ class Operator:
 
     Attributes:
         part: Which part of the network it belongs to, such as `block2.layer1`.
-        kind: What it is; a skip is pointwise, `squeeze` both layers of squeeze-and-excitation.
+        kind: What it is; a skip is pointwise, `squeeze` both layers of squeeze-and-excitation, `attention` its two
+            products and what lies between.
         macs: Multiply-adds.
         inputs: Elements read.
         outputs: Elements written.
@@ -94,8 +96,12 @@ def operators(
     pixels = clip.num_frames * size**2
     found.append(_pointwise("head", width, spec.head_width, pixels))
     calls = clip.num_frames if variant.temporal_pooling == "softmax" else 1
-    found.append(_linear("head", spec.head_width, spec.dense_width, keeps_output=True, num_frames=calls))
-    found.append(_linear("head", spec.dense_width, num_classes, keeps_output=False, num_frames=calls))
+    if variant.temporal_head is None:
+        found.append(_linear("head", spec.head_width, spec.dense_width, keeps_output=True, num_frames=calls))
+        found.append(_linear("head", spec.dense_width, num_classes, keeps_output=False, num_frames=calls))
+    else:
+        found += _temporal("head", variant.temporal_head, in_width=spec.head_width, num_frames=clip.num_frames)
+        found.append(_linear("head", variant.temporal_head.embed_dim, num_classes, keeps_output=False))
     return tuple(found)
 
 
@@ -208,3 +214,25 @@ def _linear(part: str, inputs: int, outputs: int, *, keeps_output: bool, num_fra
         params=(inputs + 1) * outputs,
         kept=num_frames * (inputs + (outputs if keeps_output else 0)),
     )
+
+
+def _temporal(part: str, head: TemporalHead, *, in_width: int, num_frames: int) -> list[Operator]:
+    """Embedding, and of each layer four linear ones and attention; norms belong to what reads them."""
+    dim, hidden = head.embed_dim, head.mlp_dim
+    embedding = _linear(part, in_width, dim, keeps_output=True, num_frames=num_frames)
+    attention = Operator(
+        part=part,
+        kind="attention",
+        macs=attention_macs(head, num_frames=num_frames),
+        inputs=num_frames * 3 * dim,
+        outputs=num_frames * dim,
+        params=0,
+        kept=num_frames * (3 * dim + (head.window or num_frames) * head.heads),
+    )
+    qkv = _linear(part, dim, 3 * dim, keeps_output=False, num_frames=num_frames)
+    project = _linear(part, dim, dim, keeps_output=True, num_frames=num_frames)
+    widen = _linear(part, dim, hidden, keeps_output=True, num_frames=num_frames)
+    narrow = _linear(part, hidden, dim, keeps_output=True, num_frames=num_frames)
+    qkv, widen = (replace(each, params=each.params + 2 * dim) for each in (qkv, widen))
+    last_norm = replace(embedding, params=embedding.params + 2 * dim)
+    return [last_norm, *[qkv, attention, project, widen, narrow] * head.depth]

@@ -37,8 +37,9 @@ def state_entries(spec: ArchSpec, variant: Variant, *, height: int, width: int) 
 
     `<layer>.stream_buffer` holds the last frames that a temporal convolution, or shift, looks back at: (frames, H, W,
     channels), and (frames, H W, channels) for `2plus1d`. `<layer>.pool` and `head.pool` belong to the means over time:
-    the sum so far (channels,), or the last frames (frames, channels) of a window. `frame_count` () is the number of
-    frames seen.
+    the sum so far (channels,), or the last frames (frames, channels) of a window. `head.layer1.stream_buffer` and so on
+    hold the last keys beside the last values that a temporal head attends to, (frames, 2 channels). `frame_count` () is
+    the number of frames seen.
 
     Args:
         spec: The architecture.
@@ -79,8 +80,15 @@ def head_state(head_width: int, variant: Variant) -> dict[str, StateEntry]:
     """Entries of the head, and the number of frames seen, which belongs to the whole network."""
     if not variant.streams:
         return {}
-    pool = {f"head.{name}": entry for name, entry in _pool_state(head_width, variant).items()}
-    return {**pool, FRAME_COUNT: StateEntry(shape=(), type="int32")}
+    entries: dict[str, StateEntry] = {}
+    head, width = variant.temporal_head, head_width
+    if head is not None:
+        assert head.window is not None
+        shape, width = (head.window - 1, 2 * head.embed_dim), head.embed_dim
+        for number in range(1, head.depth + 1 if head.window > 1 else 1):
+            entries[f"head.layer{number}.stream_buffer"] = StateEntry(shape=shape, type="network")
+    entries |= {f"head.{name}": entry for name, entry in _pool_state(width, variant).items()}
+    return {**entries, FRAME_COUNT: StateEntry(shape=(), type="int32")}
 
 
 def state_bytes(entries: Mapping[str, StateEntry], *, bytes_per_element: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from pydantic import ConfigDict
 
 from search_spaces.errors import SpecError
 from search_spaces.spec import ArchSpec, kernel_name
+from search_spaces.temporal_head import TemporalHead
 
 MAX_POOL_WINDOW = 1 << 14
 
@@ -42,6 +43,8 @@ class Variant:
         activation: After every normalised convolution but projections and skips, and in squeeze-and-excitation.
         gate: Of squeeze-and-excitation; `hard_sigmoid` is relu6(x + 3) / 6, the legacy one clip(0.2 x + 0.5, 0, 1).
         head_activation: Of the dense layer before the classifier.
+        temporal_head: A light transformer over time in place of the dense layer, whose width is then not used; with a
+            window where the network streams. None for the published head.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
@@ -58,6 +61,7 @@ class Variant:
     activation: Activation = "swish"
     gate: Gate = "sigmoid"
     head_activation: Activation = "swish"
+    temporal_head: TemporalHead | None = None
 
     def __post_init__(self) -> None:
         if self.se_pool == "cumulative" and self.se in ("none", "2d"):
@@ -78,6 +82,14 @@ class Variant:
         for name in ("pool_window", "pool_decay"):
             if getattr(self, name) is not None and not self.streams:
                 raise SpecError("needs a network that streams: causal, with no pool over the whole clip", where=name)
+        if self.temporal_head is not None and self.temporal_pooling == "softmax":
+            raise SpecError("must be None beside temporal_pooling softmax, but got a head", where="temporal_head")
+        if self.streams and self.temporal_head is not None and self.temporal_head.window is None:
+            raise SpecError(
+                "must be a number of frames where the network streams, for a bidirectional head sees frames that are "
+                "yet to come, but got None",
+                where="temporal_head.window",
+            )
 
     @property
     def se_per_frame(self) -> bool:
@@ -115,6 +127,7 @@ VARIANTS: dict[str, Variant] = {
         activation="swish",
         gate="sigmoid",
         head_activation="swish",
+        temporal_head=None,
     ),
     "paper-stream": Variant(
         conv="3d",
@@ -129,6 +142,7 @@ VARIANTS: dict[str, Variant] = {
         activation="hard_swish",
         gate="hard_sigmoid",
         head_activation="hard_swish",
+        temporal_head=None,
     ),
     "released-stream": Variant(
         conv="3d_2plus1d",
@@ -143,6 +157,7 @@ VARIANTS: dict[str, Variant] = {
         activation="hard_swish",
         gate="hard_sigmoid",
         head_activation="swish",
+        temporal_head=None,
     ),
 }
 """Presets. `published.released_stream` has what single published networks change of `released-stream`."""

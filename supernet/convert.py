@@ -20,7 +20,7 @@ def converted(net: VideoNet, conv: Literal["3d_2plus1d", "2plus1d"]) -> VideoNet
         raise SpecError("must be 3d_2plus1d or 2plus1d, which share their weights, but got 3d", where="variant.conv")
     other = VideoNet(net.spec, replace(net.variant, conv=conv), num_classes=net.num_classes)
     other.load_state_dict(reshaped(net.state_dict(), other.state_dict()))
-    return other.to(net.head.dense_weight).eval()
+    return other.to(net.stem.weight).eval()
 
 
 def reshaped(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:

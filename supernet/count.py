@@ -8,19 +8,24 @@ from search_spaces.spec import INPUT_CHANNELS, ArchSpec
 from search_spaces.variant import Variant
 from supernet.video_net import VideoNet
 
-MAC_OPERATORS = ("conv", "linear")
+MAC_OPERATORS = ("conv", "linear", "matmul")
 """What fvcore counts in multiply-adds and our primary cost holds; its norms and pools are side operators."""
 
 
 def count_macs_and_params(spec: ArchSpec, variant: Variant, *, num_classes: int) -> tuple[int, int]:
-    """Multiply-adds of convolutions and linear layers for one clip, and trainable parameters.
+    """Multiply-adds of convolutions, linear layers and attention for one clip, and trainable parameters.
 
     fvcore traces a real run and keeps every tensor of it, which for a long clip is more than a machine has. No layer
-    strides in time, so every frame costs what the one before did: clips of one frame and of two tell the rest.
+    strides in time, so every frame costs what the one before did: clips of one frame and of two tell the rest. Of
+    attention over the whole clip, which grows with the square, a third one tells.
     """
     net = VideoNet(spec, variant, num_classes=num_classes).eval()
     one, two = (_macs(net, num_frames=num_frames, resolution=spec.clip.resolution) for num_frames in (1, 2))
-    macs = one + (spec.clip.num_frames - 1) * (two - one)
+    more = spec.clip.num_frames - 1
+    macs = one + more * (two - one)
+    if variant.temporal_head is not None:
+        three = _macs(net, num_frames=3, resolution=spec.clip.resolution)
+        macs += more * (more - 1) // 2 * (three - 2 * two + one)
     return macs, sum(parameter.numel() for parameter in net.parameters())
 
 

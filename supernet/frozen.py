@@ -21,8 +21,8 @@ class FrozenNet(nn.Module):
     """A network in evaluation: the same function as `net`, without gradients, and not changed by what becomes of `net`.
 
     On the CPU in fp32 it is one call of our own kernels per clip, or per piece of a stream, with batch norms folded
-    into the convolutions before them. Elsewhere, where it is frozen under autocast, and where its variant has
-    a temporal shift or pools logits, it is a copy of `net`.
+    into the convolutions before them. Elsewhere, where it is frozen under autocast, with a temporal shift or head, and
+    where it pools logits, it is a copy of `net`.
 
     Args:
         net: In evaluation mode.
@@ -39,10 +39,12 @@ class FrozenNet(nn.Module):
         self._form: StateForm | None = None
         self._kept: list[Tensor] = []
         self._network: network.Network | None = None
-        self._like = net.head.dense_weight.detach()[:0]
+        self._like = net.stem.weight.detach()[:0]
         self._copy: VideoNet | None = None
         fast = native.usable(*net.parameters()) and not torch.is_autocast_enabled("cpu")
-        if fast and not net.variant.temporal_shift and net.variant.temporal_pooling == "mean":
+        variant = net.variant
+        mapped = not (variant.temporal_shift or variant.temporal_head) and variant.temporal_pooling == "mean"
+        if fast and mapped:
             self._network = self._folded(net)
         else:
             self._copy = copy.deepcopy(net).requires_grad_(requires_grad=False)

@@ -94,7 +94,7 @@ def ordered(net: VideoNet) -> VideoNet:
         order_C = importance_C.argsort(descending=True, stable=True)
         for name, axis in {*channels.members, *channels.readers}:
             tensors[name] = tensors[name].index_select(axis, order_C)
-    copy = VideoNet(net.spec, net.variant, num_classes=net.num_classes).to(net.head.dense_weight)
+    copy = VideoNet(net.spec, net.variant, num_classes=net.num_classes).to(net.stem.weight)
     load_exactly(copy, tensors, source="the network itself")
     return copy.train(net.training)
 
@@ -122,8 +122,11 @@ def _channels_of(net: VideoNet) -> list[_Channels]:
             found += _inner_channels(place, module, kernel_name(layer.kernel))
             width = layer.width
     stream.read_by("head.conv.weight", 1)
-    head = _Channels(readers=[("head.dense_weight", 1)])
+    temporal = net.head.temporal is not None
+    head = _Channels(readers=[("head.temporal.embed.weight" if temporal else "head.dense_weight", 1)])
     head.produced_by("head.conv")
+    if temporal:  # beside each other through residuals and heads of attention
+        return [*found, head]
     dense = _Channels(
         members=[("head.dense_weight", 0), ("head.dense_bias", 0)], readers=[("head.classifier.weight", 1)]
     )
@@ -204,11 +207,14 @@ def _fill(
     supernet: Supernet, tensors: Mapping[str, Tensor], places: Iterator[tuple[str, str]], *, same_classes: bool
 ) -> Inherited:
     own = supernet.state_dict()
+    apart: tuple[str, ...] = () if same_classes else ("head.classifier.",)
+    if not _same_temporal_head(own, tensors):  # what its channels mean is not a matter of their order
+        apart = ("head.classifier.", "head.temporal.")
     whole: list[str] = []
     partly: list[str] = []
     used: set[str] = set()
     for target, source in places:
-        if target not in own or (target.startswith("head.classifier.") and not same_classes):
+        if target not in own or target.startswith(apart):
             continue
         used.add(source)
         with torch.no_grad():
@@ -222,6 +228,15 @@ def _fill(
             sorted(name for name in tensors if name not in used and not name.endswith(RUNNING_STATISTICS))
         ),
     )
+
+
+def _same_temporal_head(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
+    """Whether both have none, or one of the same sizes, whatever the width of what it embeds."""
+    sizes = (
+        {name: len(tensor) for name, tensor in each.items() if name.startswith("head.temporal.")}
+        for each in (own, tensors)
+    )
+    return next(sizes) == next(sizes)
 
 
 def _placed(target: Tensor, source: Tensor, *, name: str, causal: bool) -> bool:

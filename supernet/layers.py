@@ -20,17 +20,17 @@ from search_spaces.rounding import se_hidden_width
 from search_spaces.spec import Kernel, LayerSpec, has_skip_projection
 from search_spaces.variant import Activation, Convolution, Gate, Variant
 from supernet.convolve import average_pool, branch_name, convolve, convolve_channels, flat_kernel
+from supernet.initial import he_normal
 from supernet.leading import leading
 from supernet.norm import Rows, activate, norm_activate
 from supernet.squeeze import frame_means, scale_frames, softmax_pooled
+from supernet.temporal_head import TemporalTransformer
 from supernet.timeline import Timeline
 
 BATCH_NORM_MOMENTUM = 0.01
 """Weight of a new batch in the running statistics; TensorFlow's 0.99 (movinet.md 1.5)."""
 BATCH_NORM_EPS = 1e-3
 POINTWISE: Kernel = (1, 1, 1)
-TRUNCATED_NORMAL_STD = 0.87962566103423978
-"""Standard deviation of a unit normal cut at two; He's initialisation divides by it, as Keras does."""
 
 
 def gated(logits: Tensor, gate: Gate) -> Tensor:
@@ -345,7 +345,7 @@ class Bottleneck(nn.Module):
 
 
 class Head(nn.Module):
-    """1x1x1 convolution, mean over time and space, dense layer, classifier (movinet.md 1.7).
+    """1x1x1 convolution, mean over time and space, dense layer or temporal head, classifier (movinet.md 1.7).
 
     Args:
         in_width: Most input channels.
@@ -373,11 +373,16 @@ class Head(nn.Module):
         super().__init__()
         self.variant, self.dropout = variant, dropout
         self.conv = ConvNorm(in_width, head_width, POINTWISE, variant=variant, running=running, generator=generator)
-        self.dense_weight = nn.Parameter(torch.empty(dense_width, head_width))
-        self.dense_bias = nn.Parameter(torch.zeros(dense_width))
-        he_normal(self.dense_weight, fan_in=head_width, generator=generator)
+        self.temporal, features = None, dense_width
+        if variant.temporal_head is not None:
+            self.temporal = TemporalTransformer(variant.temporal_head, in_width=head_width, generator=generator)
+            features = variant.temporal_head.embed_dim
+        else:
+            self.dense_weight = nn.Parameter(torch.empty(dense_width, head_width))
+            self.dense_bias = nn.Parameter(torch.zeros(dense_width))
+            he_normal(self.dense_weight, fan_in=head_width, generator=generator)
         # on the meta device, for its own initialisation would draw from the global generator
-        self.classifier = nn.Linear(dense_width, num_classes, device="meta").to_empty(device=self.dense_weight.device)
+        self.classifier = nn.Linear(features, num_classes, device="meta").to_empty(device=self.conv.weight.device)
         nn.init.normal_(self.classifier.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.classifier.bias)
 
@@ -390,21 +395,19 @@ class Head(nn.Module):
         """
         x_NCHW = self.conv(x_NCHW, head_width, timeline, "head", self.variant.activation)
         pooled_BTC = frame_means(x_NCHW)[1].view(timeline.num_clips, -1, head_width)
+        if self.temporal is not None:
+            pooled_BTC = self.temporal(pooled_BTC, timeline, "head")
         weighted = self.variant.temporal_pooling == "softmax" and not alone
         if self.variant.streams and not alone:
             pooled_BTC = timeline.running_mean("head.pool", pooled_BTC)
         elif not (alone or weighted):
             pooled_BTC = pooled_BTC.mean(dim=1, keepdim=True)
         pooled_X = pooled_BTC if per_frame or weighted else pooled_BTC[:, -1]
-        dense = leading(self.dense_weight, self.dense_weight.shape[0], head_width)
-        dense_X = F.linear(pooled_X.to(x_NCHW.dtype), dense, self.dense_bias)
-        dense_X = F.dropout(activate(dense_X, self.variant.head_activation), self.dropout, training=self.training)
-        logits_X: Tensor = self.classifier(dense_X)
+        features_X = pooled_X.to(x_NCHW.dtype)
+        if self.temporal is None:
+            dense = leading(self.dense_weight, self.dense_weight.shape[0], head_width)
+            features_X = activate(F.linear(features_X, dense, self.dense_bias), self.variant.head_activation)
+        features_X = F.dropout(features_X, self.dropout, training=self.training)
+        logits_X: Tensor = self.classifier(features_X)
         logits_X = logits_X.to(torch.promote_types(logits_X.dtype, torch.float32))
         return softmax_pooled(logits_X) if weighted else logits_X
-
-
-def he_normal(weight: Tensor, *, fan_in: int, generator: torch.Generator) -> None:
-    """He's initialisation from a normal cut at two standard deviations, as Keras has it."""
-    std = math.sqrt(2.0 / fan_in) / TRUNCATED_NORMAL_STD
-    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std, generator=generator)

@@ -81,4 +81,11 @@ def _parts(supernet: Supernet, run: Run) -> Iterator[_Part]:
                 yield _Part(module.skip.weight, (layer.width, width))
             width = layer.width
     yield _Part(supernet.head.conv.weight, (spec.head_width, width))
-    yield _Part(supernet.head.dense_weight, (spec.dense_width, spec.head_width))
+    if supernet.head.temporal is None:
+        yield _Part(supernet.head.dense_weight, (spec.dense_width, spec.head_width))
+        return
+    for weight in supernet.head.temporal.parameters():
+        if weight is supernet.head.temporal.embed.weight:
+            yield _Part(weight, (weight.shape[0], spec.head_width))
+        elif weight.dim() > 1:
+            yield _Part(weight, tuple(weight.shape))

@@ -70,6 +70,15 @@ class Timeline:
         self.future[name] = joined_BTX[:, -length:].to(past_BTX.dtype, copy=True)  # a view would keep all frames alive
         return joined_BTX
 
+    def there_were(self, length: int) -> Tensor:
+        """Of the last `length` frames up to each one, itself the last of them, those there have been.
+
+        Returns:
+            bool (B or 1, T, length).
+        """
+        ages_X = torch.arange(length - 1, -1, -1, device=self._frames_seen_BT1.device)
+        return ages_X < self._frames_seen_BT1
+
     def shifted(self, name: str, x_NCHW: Tensor) -> Tensor:
         """An eighth of the channels from the frame before, and another from the one after where that is allowed."""
         num_shifted = x_NCHW.shape[1] // SHIFT_SHARE

@@ -115,7 +115,7 @@ class VideoNet(nn.Module):
         return run(self, clips_BCTHW, self.spec, timeline=timeline, per_frame=per_frame), timeline.future
 
     def _state_form(self, height: int, width: int) -> StateForm:
-        return StateForm.of(self.spec, self.variant, height=height, width=width, like=self.head.dense_weight)
+        return StateForm.of(self.spec, self.variant, height=height, width=width, like=self.stem.weight)
 
 
 def check_clips(clips_BCTHW: Tensor, *, dimensions: tuple[int, ...]) -> None:

@@ -28,9 +28,10 @@ from torch.nn import functional as F
 
 from search_spaces.errors import UsageError
 from search_spaces.randomness import generator
+from video.airplanes import AIRPLANE_CLASSES, render_airplane
 from video.encode import write_video
 
-Cue = Literal["motion", "appearance"]
+Cue = Literal["motion", "appearance", "airplanes"]
 
 MOTION_CLASSES: Final = (
     "move_left",
@@ -54,7 +55,11 @@ HUES: Final[Mapping[str, float]] = {
 }
 """Class names of the twin, and their hue in degrees."""
 
-CLASSES: Final[Mapping[Cue, tuple[str, ...]]] = {"motion": MOTION_CLASSES, "appearance": tuple(HUES)}
+CLASSES: Final[Mapping[Cue, tuple[str, ...]]] = {
+    "motion": MOTION_CLASSES,
+    "appearance": tuple(HUES),
+    "airplanes": AIRPLANE_CLASSES,
+}
 
 TEXTURE_SIDE = 128
 _WAVELENGTHS_PX = (16.0, 32.0)
@@ -104,7 +109,8 @@ def write_motion_videos(
         size: Height and width in pixels, even, from 16.
         num_frames: Frames per video.
         rate_fps: Frames per second.
-        cue: What makes the class: `motion`, with colours at random, or `appearance`, with motions at random.
+        cue: What makes the class: `motion`, with colours at random, `appearance`, with motions at random, or of
+            `airplanes` the axis about which one turns.
 
     Returns:
         The files, by class and number.
@@ -137,6 +143,8 @@ def render(
     """
     _check_numbers(videos_per_class=1, size=size, num_frames=num_frames, rate_fps=rate_fps)
     draw = generator(seed, "synthetic", class_name, index)
+    if class_name in AIRPLANE_CLASSES:
+        return render_airplane(class_name, draw, size=size, num_frames=num_frames, rate_fps=rate_fps)
     if class_name in HUES:
         motion = draw_motion(MOTION_CLASSES[int(draw.integers(len(MOTION_CLASSES)))], draw)
         palette = _shades(HUES[class_name], draw)
@@ -144,7 +152,8 @@ def render(
         motion = draw_motion(class_name, draw)
         palette = _random_palette(draw)
     else:
-        raise UsageError(f"a class must be one of {', '.join((*MOTION_CLASSES, *HUES))}, but got {class_name!r}")
+        known = ", ".join(name for names in CLASSES.values() for name in names)
+        raise UsageError(f"a class must be one of {known}, but got {class_name!r}")
     times_s = np.arange(num_frames) / rate_fps
     brightness_THW = moving_texture(motion, times_s, size=size, draw=draw)
     return _coloured(brightness_THW, palette)

@@ -162,7 +162,7 @@ def step_seconds(net: VideoNet, *, repeats: int) -> list[float]:
     frames = torch.rand(repeats + WARM_UP_STEPS, 3, size, size, generator=torch.Generator().manual_seed(0))
     stream = Stream(net)
     taken = []
-    for frame_CHW in frames.to(net.head.dense_weight.device):
+    for frame_CHW in frames.to(net.stem.weight.device):
         start = time.perf_counter()
         logits_K = stream.push(frame_CHW)
         if logits_K.is_cuda:

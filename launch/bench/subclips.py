@@ -2,6 +2,7 @@
 
 import contextlib
 import statistics
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -117,8 +118,18 @@ def run(options: Options) -> int:
 
 def kept_bytes(objective: Objective, candidate: Candidate, mixed: frozenset[str], clips_BCTHW: Tensor) -> int:
     """Most bytes that a step keeps at a time for its backward passes: all different memory but weights and clips."""
-    apart = {parameter.untyped_storage().data_ptr() for parameter in objective.supernet.parameters()}
-    apart.add(clips_BCTHW.untyped_storage().data_ptr())
+    labels_B = torch.zeros(len(clips_BCTHW), dtype=torch.int64)
+    most = most_kept(
+        lambda: objective.backward(candidate, mixed, clips_BCTHW, labels_B, share=1.0),
+        apart=[clips_BCTHW, *objective.supernet.parameters()],
+    )
+    objective.supernet.zero_grad(set_to_none=True)
+    return most
+
+
+def most_kept(step: Callable[[], object], *, apart: Iterable[Tensor]) -> int:
+    """Most bytes that autograd keeps at a time while `step` runs: all different memory but that of `apart`."""
+    places = {tensor.untyped_storage().data_ptr() for tensor in apart}
     alive: dict[int, int] = {}
     held = most = 0
 
@@ -129,20 +140,18 @@ def kept_bytes(objective: Objective, candidate: Candidate, mixed: frozenset[str]
             nonlocal held, most
             self.tensor, self.place = tensor, tensor.untyped_storage().data_ptr()
             alive[self.place] = alive.get(self.place, 0) + 1
-            if alive[self.place] == 1 and self.place not in apart:
+            if alive[self.place] == 1 and self.place not in places:
                 held += tensor.untyped_storage().nbytes()
                 most = max(most, held)
 
         def __del__(self) -> None:
             nonlocal held
             alive[self.place] -= 1
-            if alive[self.place] == 0 and self.place not in apart:
+            if alive[self.place] == 0 and self.place not in places:
                 held -= self.tensor.untyped_storage().nbytes()
 
-    labels_B = torch.zeros(len(clips_BCTHW), dtype=torch.int64)
     with saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-        objective.backward(candidate, mixed, clips_BCTHW, labels_B, share=1.0)
-    objective.supernet.zero_grad(set_to_none=True)
+        step()
     return most
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from search_spaces.clip_choices import ClipChoices
 from search_spaces.space import BlockChoices, Genotype, SearchSpace, population
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
+from search_spaces.temporal_head import TemporalHead
 from search_spaces.variant import Variant
 
 TINY = SearchSpace(
@@ -189,6 +190,18 @@ def frame_wise(spec: ArchSpec) -> ArchSpec:
 
 
 @st.composite
+def temporal_heads(draw: st.DrawFn, *, windowed: bool) -> TemporalHead:
+    heads = draw(st.integers(1, 3))
+    return TemporalHead(
+        embed_dim=2 * heads * draw(st.integers(1, 5)),
+        depth=draw(st.integers(1, 2)),
+        heads=heads,
+        mlp_dim=draw(st.integers(1, 20)),
+        window=draw(st.integers(1, 7)) if windowed or draw(st.booleans()) else None,
+    )
+
+
+@st.composite
 def variants(draw: st.DrawFn, *, streaming: bool | None = None, temporal_shift: bool = False) -> Variant:
     """Any valid variant; `streaming` asks for one that streams, or for one that does not."""
     causal = draw(st.booleans()) if streaming is None else streaming
@@ -210,4 +223,5 @@ def variants(draw: st.DrawFn, *, streaming: bool | None = None, temporal_shift: 
         activation=draw(st.sampled_from(("swish", "hard_swish"))),
         gate=draw(st.sampled_from(("sigmoid", "hard_sigmoid", "legacy_hard_sigmoid"))),
         head_activation=draw(st.sampled_from(("swish", "hard_swish"))),
+        temporal_head=draw(temporal_heads(windowed=streams)) if draw(st.integers(0, 2)) == 2 else None,
     )

@@ -12,6 +12,12 @@ def test_both_cues(capsys, tmp_path):
         assert len(list(out.rglob("*.mp4"))) == 8
 
 
+def test_airplanes(capsys, tmp_path):
+    document = call_json(capsys, "data", "synth", tmp_path / "v", "--videos_per_class=2", "--cue=airplanes")
+    assert document["class_names"] == ["pitch", "roll", "yaw"]
+    assert len(list((tmp_path / "v").rglob("*.mp4"))) == document["num_videos"] == 6
+
+
 def test_the_text_names_the_next_step_and_a_full_folder_is_refused(capsys, tmp_path):
     code, out, err = call(capsys, "data", "synth", tmp_path / "v", "--videos_per_class=1", "--size=32")
     assert code == 0

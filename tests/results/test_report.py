@@ -216,6 +216,35 @@ def test_the_report_of_a_retraining(tmp_path):
     assert "<" not in confusion["layout"]["xaxis"]["ticktext"][0]
 
 
+def test_the_report_tells_how_embeddings_move(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.epochs(2), kind="retrain")
+    names = TEST["class_names"]
+    embeddings = {
+        "layer": "embedding",
+        "window": 5,
+        "num_windows": 1200,
+        "acceleration_ratio": 0.6512,
+        "order_nll": 0.1513,
+        "order_accuracy": 0.95,
+        "scaled_order_nll": 0.1724,
+        "velocity": 1.1,
+        "explained": 0.863,
+        "trajectories": [{"label": len(names) - 1, "points": [[0.0, 1.0], [1.0, 2.0]]}],
+    }
+    run.test_path.write_text(json.dumps(TEST | {"embeddings": embeddings}))
+    page = read(write_retrain_report(run))
+    text = run.report_path.read_text(encoding="utf-8")
+    assert headings(text) == ["Loss and accuracy", "Test", "How the embeddings of frames move", "Provenance"]
+    said = " ".join(page.texts)
+    for figure in ("1,200 windows of 5 frames", "0.651", "0.151", "0.172", "95.0 %", "86.3 %"):
+        assert figure in said
+    *_, figure = json.loads(page.scripts[0])
+    assert figure["name"] == "trajectories"
+    run.test_path.write_text(json.dumps(TEST | {"embeddings": embeddings | {"window": "5"}}))
+    with pytest.raises(DocumentError, match=r"test.json: embeddings.window: must be a test report"):
+        write_retrain_report(run)
+
+
 def test_a_retraining_that_has_just_begun(tmp_path):
     run = made_runs.make_run(tmp_path / "run", kind="retrain")
     text = write_retrain_report(run).read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import made_runs
 import pytest
 
 from results import records
-from results.retrain_figures import confusion, epoch_curves
+from results.retrain_figures import confusion, epoch_curves, trajectories
 
 
 def report(names, counts):
@@ -39,3 +39,31 @@ def test_many_classes_are_shown_without_counts():
     names = [str(number) for number in range(101)]
     (heat,) = confusion(report(names, [[1] * 101] * 101)).data
     assert "customdata" not in heat
+
+
+def embeddings(labels, *, num_frames=3):
+    points = tuple((float(frame), -0.5 * frame) for frame in range(num_frames))
+    return records.EmbeddingReport(
+        layer="embedding",
+        window=3,
+        num_windows=len(labels),
+        acceleration_ratio=0.6,
+        order_nll=0.2,
+        order_accuracy=0.9,
+        scaled_order_nll=0.3,
+        velocity=1.1,
+        explained=0.8,
+        trajectories=tuple(records.Trajectory(label=label, points=points) for label in labels),
+    )
+
+
+def test_trajectories_are_lines_by_class_from_a_hollow_first_frame():
+    figure = trajectories(embeddings([1, 0, 1]), ["yaw", "<roll>"])
+    first, second, third = json.loads(json.dumps(figure.data))
+    assert [line["name"] for line in (first, second, third)] == ["yaw", "&lt;roll&gt;", "&lt;roll&gt;"]
+    assert [line["showlegend"] for line in (first, second, third)] == [True, True, False]
+    assert first["x"] == [0.0, 1.0, 2.0]
+    assert first["y"] == pytest.approx([0.0, -0.5, -1.0])
+    assert first["marker"]["symbol"] == ["circle-open", "circle", "circle"]
+    assert second["marker"]["symbol"][0] == "square-open"
+    assert first["line"]["color"] != second["line"]["color"]

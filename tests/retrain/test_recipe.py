@@ -142,3 +142,27 @@ def test_a_recipe_is_a_value():
     with pytest.raises(dataclasses.FrozenInstanceError):
         recipe.epochs = 4
     assert dataclasses.replace(recipe, epochs=4) == Recipe(epochs=4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"subclip_frames": 0}, "subclip_frames must be at least 1, but got 0"),
+        ({"grw_weight": -0.1}, "grw_weight, grw_alpha and grw_warmup_steps must be at least 0, but got .*-0.1"),
+        ({"grw_alpha": -1.0}, "grw_weight, grw_alpha and grw_warmup_steps must be at least 0"),
+        ({"grw_warmup_steps": -1}, "grw_weight, grw_alpha and grw_warmup_steps must be at least 0"),
+        ({"grw_sigma": 0.0}, "grw_sigma must be above 0, but got 0.0"),
+        ({"grw_layers": ()}, "grw_layers must be different names, at least one"),
+        ({"grw_layers": ("stem", "stem")}, "grw_layers must be different names, at least one"),
+        ({"grw_window": 2}, "grw_window must be at least 3"),
+        ({"grw_weight": 0.1, "train_frames": 4}, "grw_window must be .* at most the frames .* but got 5, and 4 frames"),
+        ({"grw_weight": 0.1, "train_frames": 9, "subclip_frames": 3}, "but got 5, and 3 frames"),
+    ],
+)
+def test_sub_clips_and_smoothing_are_checked(changes, message):
+    with pytest.raises(UsageError, match=message):
+        Recipe(**changes)
+
+
+def test_a_window_is_free_where_nothing_is_smoothed():
+    assert Recipe(train_frames=2, subclip_frames=1).grw_weight == 0

@@ -30,8 +30,25 @@ class Walk:
             for layer in block.layers:
                 self.layer(layer)
         self.conv(self.channels, spec.head_width, (1, 1, 1))
-        self.linear(spec.head_width, spec.dense_width)
-        self.linear(spec.dense_width, num_classes)
+        if variant.temporal_head is None:
+            self.linear(spec.head_width, spec.dense_width)
+            self.linear(spec.dense_width, num_classes)
+        else:
+            self.temporal(variant.temporal_head)
+            self.linear(variant.temporal_head.embed_dim, num_classes)
+
+    def temporal(self, head):
+        num_frames = self.clip.num_frames
+        self.linear(self.channels, head.embed_dim, times=num_frames)
+        for _ in range(head.depth):
+            for inputs, outputs in ((1, 3), (1, 1)):
+                self.linear(inputs * head.embed_dim, outputs * head.embed_dim, times=num_frames)
+            self.linear(head.embed_dim, head.mlp_dim, times=num_frames)
+            self.linear(head.mlp_dim, head.embed_dim, times=num_frames)
+            for _ in range(num_frames):  # with each key a product, and with each weight a value
+                self.macs += 2 * head.embed_dim * (num_frames if head.window is None else head.window)
+            self.params += 2 * 2 * head.embed_dim
+        self.params += 2 * head.embed_dim
 
     def conv(self, inputs, outputs, kernel, *, stride=1, groups=1, norm=True):
         self.size, self.channels = math.ceil(self.size / stride), outputs

@@ -33,6 +33,7 @@ PRESETS = {
         "activation": "swish",
         "gate": "sigmoid",
         "head_activation": "swish",
+        "temporal_head": None,
     },
     "paper-stream": {
         "conv": "3d",
@@ -47,6 +48,7 @@ PRESETS = {
         "activation": "hard_swish",
         "gate": "hard_sigmoid",
         "head_activation": "hard_swish",
+        "temporal_head": None,
     },
     "released-stream": {
         "conv": "3d_2plus1d",
@@ -61,6 +63,7 @@ PRESETS = {
         "activation": "hard_swish",
         "gate": "hard_sigmoid",
         "head_activation": "swish",
+        "temporal_head": None,
     },
 }
 

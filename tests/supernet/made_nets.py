@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec
+from search_spaces.temporal_head import TemporalHead
 from search_spaces.variant import VARIANTS, Variant
 from supernet.calibrate import settle
 from supernet.video_net import VideoNet
@@ -23,6 +24,9 @@ STREAMS = {
     "paper-stream": VARIANTS["paper-stream"],
     "encoded": dataclasses.replace(VARIANTS["released-stream"], positional_encoding=True),
     "2plus1d": dataclasses.replace(VARIANTS["released-stream"], conv="2plus1d"),
+    "head": dataclasses.replace(
+        VARIANTS["released-stream"], temporal_head=TemporalHead(embed_dim=12, depth=2, heads=2, mlp_dim=10, window=3)
+    ),
 }
 """Variants that stream, and differ in what they are made of."""
 
@@ -84,6 +88,10 @@ def reference_logits(
             kernels = (mixed or {}).get(f"block{number + 2}.layer{position + 1}")
             x = net.layer(f"blocks.{number}.{position}", x, layer, kernels=kernels)
     x = net.act(net.conv_norm("head.conv", x, spec.head_width)).mean(dim=(3, 4))
+    if variant.temporal_head is not None:
+        x = net.temporal(x.transpose(1, 2), variant.temporal_head).transpose(1, 2)
+        x = net.mean_until(x, x.shape[2] - 1) if variant.streams else x.mean(dim=2)
+        return x @ tensors["head.classifier.weight"].T + tensors["head.classifier.bias"]
     x = net.mean_until(x, x.shape[2] - 1) if variant.streams else x.mean(dim=2)
     x = x @ tensors["head.dense_weight"][:, : spec.head_width].T + tensors["head.dense_bias"]
     x = net.act(x, variant.head_activation)
@@ -156,6 +164,38 @@ class _Reference:
             gated.append(x[:, :, frame] * gate[:, :, None, None])
         return torch.stack(gated, dim=2)
 
+    def norm(self, name: str, x: Tensor) -> Tensor:
+        centred = x - x.mean(dim=-1, keepdim=True)
+        scaled = centred / torch.sqrt(centred.square().mean(dim=-1, keepdim=True) + 1e-5)
+        return scaled * self._tensors[f"{name}.weight"] + self._tensors[f"{name}.bias"]
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        return x @ self._tensors[f"{name}.weight"][:, : x.shape[-1]].T + self._tensors[f"{name}.bias"]
+
+    def temporal(self, x_BTC: Tensor, head: TemporalHead) -> Tensor:
+        """Every frame and attention head by itself; queries and keys are turned by the frame's own number."""
+        x = self.linear("head.temporal.embed", x_BTC)
+        for number in range(head.depth):
+            name, num_frames = f"head.temporal.layers.{number}", x.shape[1]
+            q, k, v = self.linear(f"{name}.qkv", self.norm(f"{name}.attention_norm", x)).chunk(3, dim=2)
+            share = head.embed_dim // head.heads
+            rows = []
+            for frame in range(num_frames):
+                first = 0 if head.window is None else max(0, frame + 1 - head.window)
+                frames = range(first, num_frames if head.window is None else frame + 1)
+                parts = []
+                for start in range(0, head.embed_dim, share):
+                    part = slice(start, start + share)
+                    query = turn(q[:, frame, part], frame)
+                    scores = [(query * turn(k[:, other, part], other)).sum(dim=1) for other in frames]
+                    weights = torch.softmax(torch.stack(scores, dim=1) / math.sqrt(share), dim=1)
+                    parts.append((weights[:, :, None] * v[:, frames.start : frames.stop, part]).sum(dim=1))
+                rows.append(torch.cat(parts, dim=1))
+            x = x + self.linear(f"{name}.project", torch.stack(rows, dim=1))
+            hidden = self.linear(f"{name}.widen", self.norm(f"{name}.mlp_norm", x))
+            x = x + self.linear(f"{name}.narrow", hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2))))
+        return self.norm("head.temporal.norm", x)
+
     def shift(self, x: Tensor) -> Tensor:
         """TSM: the first eighth of the channels is late by a frame, the second early where the future is known."""
         share, out = x.shape[1] // 8, x.clone()
@@ -180,6 +220,16 @@ class _Reference:
             return branch + x
         pooled = same_average_pool(x) if layer.stride > 1 else x
         return branch + self.conv_norm(f"{name}.skip", pooled, layer.width)
+
+
+def turn(x_BE: Tensor, place: int) -> Tensor:
+    """Rotary encoding of one frame: channels e and e + E / 2 as a complex number."""
+    half = x_BE.shape[1] // 2
+    angles = torch.tensor([place / 10_000 ** (2 * pair / x_BE.shape[1]) for pair in range(half)], dtype=torch.float64)
+    complex_BE = torch.complex(x_BE[:, :half].double(), x_BE[:, half:].double()) * torch.polar(
+        torch.ones_like(angles), angles
+    )
+    return torch.cat((complex_BE.real, complex_BE.imag), dim=1).to(x_BE.dtype)
 
 
 def same_conv(x_BCTHW: Tensor, weight: Tensor, *, stride: int, groups: int, causal: bool = False) -> Tensor:

@@ -69,6 +69,8 @@ class Macs(TorchFunctionMode):
         if function is F.batch_norm:
             return args[0]
         out = function(*args, **(kwargs or {}))
+        if function is torch.matmul:
+            self.num += out.numel() * args[0].shape[-1]
         if function in (torch.conv2d, torch.conv3d, F.linear):
             self.num += out.numel() * math.prod(args[1].shape[1:])
         return out

@@ -184,6 +184,23 @@ def test_shared_kernels_go_on_in_the_form_that_they_have(of, to):
         assert "blocks.0.0.depthwise.1x3x3.conv.weight" in found.whole
 
 
+def test_a_temporal_head_goes_over_to_one_of_its_sizes_alone():
+    variant = STREAMS["head"]
+    net = made_net(member(variant).spec, variant)
+    same = Supernet(SPACE, variant, num_classes=3)
+    inherit(same, net, same_classes=True)
+    assert torch.equal(same.head.temporal.layers[1].qkv.weight, net.head.temporal.layers[1].qkv.weight)
+    assert torch.equal(same.head.classifier.weight, net.head.classifier.weight)
+    other = dataclasses.replace(variant, temporal_head=dataclasses.replace(variant.temporal_head, embed_dim=16))
+    for target in (other, VARIANTS["released-stream"]):
+        supernet = Supernet(SPACE, target, num_classes=3)
+        before = {name: tensor.clone() for name, tensor in supernet.head.state_dict().items()}
+        inherited = inherit(supernet, net, same_classes=True)
+        kept = {name for name, tensor in supernet.head.state_dict().items() if torch.equal(tensor, before[name])}
+        assert kept >= {name for name in before if name.startswith(("temporal.", "classifier."))}
+        assert "head.classifier.weight" in inherited.missing
+
+
 def test_other_blocks_are_refused():
     net = made_net(dataclasses.replace(TINY_SPEC, blocks=TINY_SPEC.blocks[:1]), Variant())
     with pytest.raises(WeightsError, match="must have as many blocks as the space, 2, but has 1"):

@@ -12,15 +12,8 @@ from search_spaces.movinet import KERNELS
 from search_spaces.spec import ArchSpec, BlockSpec, ClipGeometry, LayerSpec, parse_kernel
 from search_spaces.variant import VARIANTS, Variant
 from supernet.convolve import average_pool, convolve, convolve_channels, same_padding
-from supernet.layers import (
-    TRUNCATED_NORMAL_STD,
-    Bottleneck,
-    ConvNorm,
-    Head,
-    SqueezeExcitation,
-    gated,
-    he_normal,
-)
+from supernet.initial import TRUNCATED_NORMAL_STD, he_normal
+from supernet.layers import Bottleneck, ConvNorm, Head, SqueezeExcitation, gated
 from supernet.norm import activate
 from supernet.timeline import Timeline
 from supernet.video_net import VideoNet

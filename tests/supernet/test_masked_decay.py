@@ -44,8 +44,13 @@ def channels_with_gradient(weight):
     return first.view(shape) & second.view(1, -1, *shape[2:])
 
 
+def has_gradients(variant):
+    """Attention to a single frame has none by queries and keys."""
+    return not variant.temporal_shift and (variant.temporal_head is None or variant.temporal_head.window != 1)
+
+
 @settings(max_examples=15)
-@given(st.integers(0, 1 << 16), variants().filter(lambda variant: not variant.temporal_shift), st.booleans())
+@given(st.integers(0, 1 << 16), variants().filter(has_gradients), st.booleans())
 def test_what_decays_is_what_has_a_gradient(seed, variant, warm):
     """Found in two independent ways: by the spec, and by the backward pass of a network in general position."""
     # whose gates and activations are nowhere flat
