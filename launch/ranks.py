@@ -168,6 +168,8 @@ def _rank_process(link: Connection, place: _Place, main: RankMain[T], argument: 
         link.send(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):  # from the terminal and from the parent, one is enough
+            signal.signal(number, signal.SIG_IGN)
         sys.exit(INTERRUPTED)
 
 

@@ -16,6 +16,8 @@ from search_spaces.randomness import generator
 from search_spaces.spec_json import make_spec_file, write_spec
 from search_spaces.variant import Variant
 
+pytestmark = pytest.mark.timeout(900)  # each starts many processes
+
 ROOT = Path(__file__).parents[2]
 OPTIONS = [
     "--recipe.epochs=6",
@@ -57,7 +59,7 @@ def start(*arguments, program=("-m", "launch"), **variables) -> subprocess.Popen
 
 
 def finish(process) -> None:
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=400)
     assert process.returncode == 0, out + err
 
 
@@ -89,13 +91,14 @@ def undisturbed_on_two(tmp_path_factory, command):
 
 def wait_for_lines(process, run, count) -> None:
     """Wait until the journal is there and has so many lines."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     journal = run / "journal.jsonl"
     while process.poll() is None and time.monotonic() < deadline:
         if journal.exists() and journal.read_bytes().count(b"\n") >= count:
             return
         time.sleep(0.005)
-    raise AssertionError(f"no journal: {process.communicate()}")
+    process.kill()
+    raise AssertionError(f"no journal of {count} lines: {process.communicate()}")
 
 
 MOMENTS = [
@@ -116,7 +119,7 @@ def test_killed_in_the_middle_of_something(command, undisturbed, tmp_path, point
     run = tmp_path / "run"
     trap = (str(Path(__file__).with_name("killed_at.py")), point, str(number))
     process = start(*command, f"--out={run}", program=trap)
-    process.communicate(timeout=200)
+    process.communicate(timeout=400)
     assert process.returncode == -signal.SIGKILL
     finish(start("resume", run))
     assert final_bytes(run) == undisturbed[0]
@@ -280,7 +283,7 @@ def test_ray_train_tells_what_a_rank_refused(command, tmp_path):
     run = tmp_path / "run"
     wild = ["--recipe.learning_rate=1e30", "--recipe.warmup_epochs=0"]
     process = start(*command, *wild, f"--out={run}", "--ranks=2", "--executor=ray", "--max_failures=0")
-    _, err = process.communicate(timeout=200)
+    _, err = process.communicate(timeout=400)
     assert process.returncode == 2
     assert "movinas: the loss must stay finite, but got nan in step 1" in err
     assert "Traceback" not in err

@@ -43,6 +43,14 @@ def test_the_newest_by_number_is_used_and_the_older_are_removed(root):
     assert names(root) == ["step_00000101"]
 
 
+def test_those_that_are_spared_stay_beside_the_newest(root):
+    for number in range(1, 13):
+        save_checkpoint(root, number, OLD, num_records=number, spared=range(4, 13, 4))
+    assert names(root) == [f"step_{number:08}" for number in (4, 8, 11, 12)]
+    save_checkpoint(root, 13, OLD, num_records=1)
+    assert names(root) == ["step_00000012", "step_00000013"]
+
+
 def test_saving_a_number_again_replaces_it_and_leaves_later_ones(root):
     save_checkpoint(root, 5, OLD, num_records=1, keep=3)
     save_checkpoint(root, 6, OLD, num_records=1, keep=3)

@@ -223,6 +223,13 @@ def test_a_lock_is_not_taken_twice_in_one_process(run):
         pass
 
 
+def test_one_process_may_write_on_behalf_of_another_that_holds_the_run(run):
+    with lock(run), lock(run, as_writer=True):
+        assert is_locked(run)
+        with pytest.raises(RunFolderError, match=f"process {os.getpid()} holds it"), lock(run, as_writer=True):
+            pass
+
+
 def test_the_holder_may_be_elsewhere_or_unknown(run):
     with lock(run):
         run.lock_path.write_text("12 another-boot\n")

@@ -96,6 +96,12 @@ def test_what_is_dropped_must_be_a_share(name, value):
         Recipe(**{name: value})
 
 
+@pytest.mark.parametrize("values", [{"accumulation": 0}, {"accumulation": 3, "batch_size": 32}, {"keep_every": -1}])
+def test_micro_batches_divide_the_batch(values):
+    with pytest.raises(UsageError, match="accumulation must be at least 1 and divide batch_size, and keep_every at"):
+        Recipe(**values)
+
+
 @pytest.mark.parametrize("name", ["train_frames", "test_frames"])
 @pytest.mark.parametrize("value", [0, -3])
 def test_clips_must_have_frames(name, value):
