@@ -1,16 +1,18 @@
 """`movinas retrain`: train the network of a spec, from scratch or from weights."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
+
+from torch import Tensor
 
 from launch import console
 from launch.clips import ClipConfig, Tally, endless, manifest_text, once, short_side_of, videos_of
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_net
-from launch.retrain_init import SCRATCH, start, summary
+from launch.retrain_init import SCRATCH, describe, start
 from launch.run_report import write_report
 from launch.runs import absolute_init, held_new
 from launch.specs import find_spec, find_variant
@@ -32,7 +34,7 @@ from search_spaces.strict_json import pretty
 from supernet.video_net import VideoNet
 from video.augment import Augmenter
 from video.clips import ClipBatch, ClipReader
-from video.manifest import Manifest, load_manifest
+from video.manifest import Manifest, VideoItem, load_manifest
 
 POSITIONALS = ("spec",)
 
@@ -276,7 +278,7 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
         partial=options.init_partial,
     )
     if fresh and options.init != SCRATCH:
-        console.log(summary(options.init, found))
+        console.log(describe(options.init, found))
         telemetry.append("init", init=options.init, **found.names())
     return Trainer(
         found.net.to(compute.device),
@@ -306,10 +308,12 @@ def _trainer(run: RunDir, options: Options, compute: Compute, *, telemetry: Tele
         accuracy=accuracy,
         seed=options.seed,
         amp_dtype=compute.amp_dtype,
-        class_weights_K=balancing_weights([item.labels[0] for item in items], manifest.num_classes)
-        if recipe.balance == "loss"
-        else None,
+        class_weights_K=None if recipe.balance != "loss" else _class_weights(items, manifest.num_classes),
     )
+
+
+def _class_weights(items: Sequence[VideoItem], num_classes: int) -> Tensor:
+    return balancing_weights([label for item in items for label in item.labels], num_classes)
 
 
 def _not_measured(net: VideoNet) -> None:

@@ -256,7 +256,7 @@ def test_other_classes(capsys, retrain_run, search_run, manifest, tmp_path):
     line = refused(
         capsys, "retrain", spec, "--data", manifest, f"--out={tmp_path / 'r'}", "--init", f"supernet:{search_run}"
     )
-    assert "a supernet must have been trained on the classes at hand" in line
+    assert "weights must know the classes at hand, 7 from 'move_down' on, but know 8 from 'move_down' on" in line
     assert not (tmp_path / "r").exists()
 
 
