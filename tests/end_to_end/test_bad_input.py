@@ -266,23 +266,19 @@ def test_starts_that_are_none(capsys, retrain_run, motion_manifest, tmp_path, se
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(weights.read_bytes()[:1000])
     for init, message in (
-        ("weights", "init must be scratch, supernet:RUN or weights:FILE"),
+        ("weights", "init must be scratch, supernet:RUN, retrain:RUN or weights:FILE"),
         (f"weights:{tmp_path / 'no'}", "must be a readable file"),
         (f"weights:{broken}", "weights must be safetensors"),
         (f"supernet:{tmp_path / 'no'}", "must be a run folder"),
     ):
         line = refused(capsys, "retrain", spec, f"--data={motion_manifest}", f"--out={tmp_path / 'r'}", "--init", init)
         assert message in line
-    line = refused(
-        capsys,
-        "retrain",
-        "published:A0",
-        f"--data={motion_manifest}",
-        f"--out={tmp_path / 'r'}",
-        "--init",
-        f"weights:{weights}",
-    )
+    arguments = ["published:A0", f"--data={motion_manifest}", f"--out={tmp_path / 'r'}", "--init", f"weights:{weights}"]
+    code, out, err = call(capsys, "retrain", *arguments)
+    *named, line = err.splitlines()
+    assert (code, out) == (2, "")
     assert "weights must fit the network" in line
+    assert all(name.startswith(("missing: ", "unknown: ", "of another shape: ")) for name in named)
 
 
 def test_a_video_to_predict_that_is_none(capsys, retrain_run, motion_manifest, tmp_path):
