@@ -14,7 +14,7 @@ from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_net
 from launch.rank_start import RankExecutor, check_ranks, require_same_division, resolved_on_ranks, start_ranks
 from launch.ranks import local_number, torchrun_ranks
-from launch.retrain_init import SCRATCH, start, summary
+from launch.retrain_init import SCRATCH, describe, start
 from launch.run_report import write_report
 from launch.runs import absolute_init, held_new, options_of, require_same, tell_differences
 from launch.specs import find_spec, find_variant
@@ -424,7 +424,7 @@ def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry |
         load_exactly(found.net, from_bytes(weights), source="the first rank")
     if begins and options.init != SCRATCH:
         assert telemetry is not None
-        console.log(summary(options.init, found))
+        console.log(describe(options.init, found))
         telemetry.append("init", init=options.init, **found.names())
     return Trainer(
         found.net.to(compute.device),

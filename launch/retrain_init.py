@@ -111,7 +111,7 @@ def start(
         raise error.at(path=name) from error
 
 
-def summary(init: str, found: Start) -> str:
+def describe(init: str, found: Start) -> str:
     """What became of the tensors, in a line; a few names of each kind that was not taken over."""
     texts = {
         "missing": "as drawn, for want of weights",

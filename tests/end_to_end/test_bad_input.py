@@ -274,7 +274,7 @@ def test_other_classes(capsys, retrain_run, search_run, manifest, tmp_path):
     line = refused(
         capsys, "retrain", spec, "--data", manifest, f"--out={tmp_path / 'r'}", "--init", f"supernet:{search_run}"
     )
-    assert "a supernet must have been trained on the classes at hand" in line
+    assert "weights must know the classes at hand, 7 from 'move_down' on, but know 8 from 'move_down' on" in line
     assert not (tmp_path / "r").exists()
 
 
@@ -291,16 +291,12 @@ def test_starts_that_are_none(capsys, retrain_run, motion_manifest, tmp_path, se
     ):
         line = refused(capsys, "retrain", spec, f"--data={motion_manifest}", f"--out={tmp_path / 'r'}", "--init", init)
         assert message in line
-    line = refused(
-        capsys,
-        "retrain",
-        "published:A0",
-        f"--data={motion_manifest}",
-        f"--out={tmp_path / 'r'}",
-        "--init",
-        f"weights:{weights}",
-    )
+    arguments = ["published:A0", f"--data={motion_manifest}", f"--out={tmp_path / 'r'}", "--init", f"weights:{weights}"]
+    code, out, err = call(capsys, "retrain", *arguments)
+    *named, line = err.splitlines()
+    assert (code, out) == (2, "")
     assert "weights must fit the network" in line
+    assert all(name.startswith(("missing: ", "unknown: ", "of another shape: ")) for name in named)
 
 
 def test_a_video_to_predict_that_is_none(capsys, retrain_run, motion_manifest, tmp_path):

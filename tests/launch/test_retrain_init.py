@@ -9,7 +9,7 @@ import torch
 from made_nets import TINY_SPEC, randomise
 from program import call, call_json
 
-from launch.retrain_init import start, summary
+from launch.retrain_init import describe, start
 from results.run_dir import open_run
 from retrain.model_file import ModelCard, load_model, save_model
 from retrain.recipe import Recipe
@@ -74,7 +74,7 @@ def test_weights_of_a_folder_a_file_beside_its_card_and_a_file_alone(model, tmp_
         found = started(f"weights:{source}")
         assert_loaded(found, tensors, tensors)
         assert {kind for kind, names in found.names().items() if names} == {"loaded"}
-        assert summary("weights:x", found) == f"start from weights:x: {len(tensors)} of {len(tensors)} tensors loaded"
+        assert describe("weights:x", found) == f"start from weights:x: {len(tensors)} of {len(tensors)} tensors loaded"
 
 
 def test_a_new_head_is_drawn_for_other_classes_and_the_rest_is_taken_over(model):
@@ -85,7 +85,7 @@ def test_a_new_head_is_drawn_for_other_classes_and_the_rest_is_taken_over(model)
         assert set(found.renewed) == HEAD
         assert found.net.head.classifier.weight.shape == (len(classes), TINY_SPEC.dense_width)
         assert not torch.equal(found.net.head.classifier.weight[:2], tensors["head.classifier.weight"][:2])
-        assert "drawn anew: head.classifier.weight, head.classifier.bias" in summary("x", found)
+        assert "drawn anew: head.classifier.weight, head.classifier.bias" in describe("x", found)
 
 
 def test_other_classes_without_a_new_head_are_refused(model, tmp_path):
@@ -137,7 +137,7 @@ def test_a_part_is_loaded_where_that_is_asked_for_and_the_rest_is_named(model, t
         ("head.dense_bias",),
     )
     assert torch.equal(own["stem.weight"], fresh["stem.weight"])
-    assert summary("weights:odd", found).endswith(
+    assert describe("weights:odd", found).endswith(
         "as drawn, for want of weights: stem.weight; as drawn, for weights of another shape: head.dense_bias; "
         "no place for: stray.weight"
     )
