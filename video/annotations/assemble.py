@@ -127,7 +127,7 @@ def _manifest(
         VideoItem(
             id=each.id,
             path=each.path,
-            labels=tuple(number_of[name] for name in _full_names(each.annotation.labels)),
+            labels=_numbers(each.annotation, number_of),
             split=split,
             start_s=each.start_s,
             end_s=each.end_s,
@@ -278,6 +278,15 @@ def _label_space(listing: Listing) -> LabelSpace:
 
 def _occurring(annotations: Sequence[Annotation]) -> ClassNames:
     return tuple(sorted({name for annotation in annotations for name in annotation.label_names}))
+
+
+def _numbers(annotation: Annotation, number_of: Mapping[str, int]) -> tuple[int, ...]:
+    names = _full_names(annotation.labels)
+    unknown = next((name for name in names if name not in number_of), None)
+    if unknown is not None:
+        with at_line(*annotation.place):
+            raise ManifestError(f"a class must be one of the {len(number_of)} that are known, but got {shown(unknown)}")
+    return tuple(number_of[name] for name in names)
 
 
 def _full_names(labels: Labels) -> tuple[str, ...]:
