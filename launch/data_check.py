@@ -68,4 +68,4 @@ def _show(options: Options, bad: list[Finding], *, num_videos: int, num_remember
     for each in bad:
         console.show(str(each.problem))
     earlier = f", {num_remembered} of them at an earlier time" if num_remembered else ""
-    console.show(f"{num_videos} videos decoded{earlier}; {len(bad)} of them cannot be decoded")
+    console.show(f"{num_videos} videos checked{earlier}; {len(bad)} of them cannot be decoded")

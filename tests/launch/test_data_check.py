@@ -20,14 +20,14 @@ def test_data_check(capsys, manifest):
     code, out, _ = call(capsys, "data", "check", manifest)
     assert code == 2
     assert "zoom_in" in out
-    assert "80 videos decoded, 79 of them at an earlier time; 1 of them cannot be decoded" in out
+    assert "80 videos checked, 79 of them at an earlier time; 1 of them cannot be decoded" in out
     code, out, _ = call(capsys, "data", "check", manifest)
     assert code == 2
     assert "80 of them at an earlier time; 1 of them cannot be decoded" in out
     victim.unlink()
     code, out, _ = call(capsys, "data", "check", manifest, "--again", "--memory", manifest.parent / "elsewhere")
     assert code == 2
-    assert "80 videos decoded; 1 of them cannot be decoded" in out
+    assert "80 videos checked; 1 of them cannot be decoded" in out
     assert (manifest.parent / "elsewhere").exists()
 
 

@@ -99,3 +99,11 @@ def test_numbers_without_videos_stay_classes(data_set):
     indexed = index(data_set.text("train.txt", ["a.mp4 0", "b.mp4 3"]), ratios=(1.0, 0.0, 0.0))
     assert indexed.manifest.class_names == ("0", "1", "2", "3")
     assert rows(indexed) == [("a.mp4", ("0",), "train"), ("b.mp4", ("3",), "train")]
+
+
+def test_recordings_in_several_of_the_given_splits_are_told(data_set):
+    data_set.videos("Run/v_Run_g01_c01.avi", "Run/v_Run_g01_c02.avi")
+    data_set.text("trainlist01.txt", ["Run/v_Run_g01_c01.avi 1"])
+    data_set.text("testlist01.txt", ["Run/v_Run_g01_c02.avi"])
+    indexed = index(data_set.root, format_name="ucf101", ratios=(1.0, 0.0, 0.0))
+    assert indexed.warnings == ("1 recordings lie in several of the given splits, such as 'v_Run_g01'",)

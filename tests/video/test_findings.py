@@ -63,5 +63,8 @@ def test_equal_files(tmp_path):
     assert found.splits == ("train", "train", "test")
     assert not found.same_labels
     assert duplicates(items[1:4]) == []
+    (pair,) = duplicates(items[:3])
+    assert pair.ids == ("1", "2")
+    assert pair.same_labels
     with pytest.raises(ManifestError, match="6: must be a readable video, but got No such file"):
         duplicates([item("6", root=tmp_path)])

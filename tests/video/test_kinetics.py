@@ -69,6 +69,15 @@ def test_missing_videos_are_left_out_and_named_up_to_a_share(kinetics):
         index(kinetics.root / "kinetics.csv", max_missing=0.1)
 
 
+def test_classes_of_a_file_of_their_own(kinetics):
+    names = kinetics.text("names", ["shaking hands", "riding a bike", "passing American football (not in game)", "x"])
+    indexed = index(kinetics.root / "kinetics.csv", read={"classes": names})
+    assert [item.labels for item in indexed.manifest.items] == [(1,), (0,), (2,), (1,)]
+    kinetics.text("names", ["shaking hands", "riding a bike"])
+    with pytest.raises(ManifestError, match="csv:4: a class must be one of the 2 that are known, but got 'passing"):
+        index(kinetics.root / "kinetics.csv", read={"classes": names})
+
+
 def test_no_video_at_all_is_an_error_whatever_may_be_missing(kinetics, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ManifestError, match="4 are, such as .*; --videos names the folder they lie in"):

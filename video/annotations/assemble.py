@@ -104,27 +104,30 @@ def index_annotations(source: Path, options: IndexOptions) -> Indexed:
     found, missing, num_repeated = _files(listing, VideoTree(Path(os.path.abspath(root))))  # noqa: PTH100
     _check_missing(listing, missing, root=root, max_missing=options.max_missing)
     groups = _groups(found, listing, options.group_by)
-    space = _label_space(listing)
     given_splits = not options.redraw and any(each.annotation.split is not None for each in found)
     splits = _splits(found, groups, options, given=given_splits)
-    straddling = _straddling(groups, splits)
-    if straddling and options.group_by is not None:
-        raise ManifestError(
-            f"a group must lie in one split, but {len(straddling)} do not, such as {shown(straddling[0])}, in the "
-            "splits that the annotations give; --redraw draws new ones",
-            path=source,
-        )
-    warnings = list(listing.notes)
-    if straddling:
-        warnings.append(
-            f"{len(straddling)} recordings lie in several of the given splits, such as {shown(straddling[0])}"
-        )
+    warnings = (*listing.notes, *_leaks(groups, splits, asked_for=options.group_by is not None, source=source))
+    return Indexed(
+        manifest=_manifest(found, splits, groups, _label_space(listing)),
+        format_name=format_name,
+        num_listed=len(listing.annotations),
+        num_unlabelled=listing.num_unlabelled,
+        num_repeated=num_repeated,
+        missing=missing,
+        given_splits=given_splits,
+        warnings=warnings,
+    )
+
+
+def _manifest(
+    found: Sequence[_Found], splits: Sequence[Split], groups: Sequence[str | None], space: LabelSpace
+) -> Manifest:
     number_of = {name: number for number, name in enumerate(space.class_names)}
     items = tuple(
         VideoItem(
             id=each.id,
             path=each.path,
-            labels=tuple(number_of[name] for name in _full_names(each.annotation.labels)),
+            labels=_numbers(each.annotation, number_of),
             split=split,
             start_s=each.start_s,
             end_s=each.end_s,
@@ -132,16 +135,7 @@ def index_annotations(source: Path, options: IndexOptions) -> Indexed:
         )
         for each, split, group in zip(found, splits, groups, strict=True)
     )
-    return Indexed(
-        manifest=Manifest(class_names=space.class_names, items=items, heads=space.heads, multi_label=space.multi_label),
-        format_name=format_name,
-        num_listed=len(listing.annotations),
-        num_unlabelled=listing.num_unlabelled,
-        num_repeated=num_repeated,
-        missing=missing,
-        given_splits=given_splits,
-        warnings=tuple(warnings),
-    )
+    return Manifest(class_names=space.class_names, items=items, heads=space.heads, multi_label=space.multi_label)
 
 
 def _files(listing: Listing, tree: VideoTree) -> tuple[list[_Found], tuple[str, ...], int]:
@@ -253,12 +247,22 @@ def _splits(
     return splits
 
 
-def _straddling(groups: Sequence[str | None], splits: Sequence[Split]) -> list[str]:
+def _leaks(groups: Sequence[str | None], splits: Sequence[Split], *, asked_for: bool, source: Path) -> tuple[str, ...]:
+    """A warning where groups of the format's own lie in several given splits; groups that were asked for must not."""
     where: dict[str, set[Split]] = {}
     for group, split in zip(groups, splits, strict=True):
         if group is not None:
             where.setdefault(group, set()).add(split)
-    return sorted(group for group, found in where.items() if len(found) > 1)
+    straddling = sorted(group for group, found in where.items() if len(found) > 1)
+    if not straddling:
+        return ()
+    if asked_for:
+        raise ManifestError(
+            f"a group must lie in one split, but {len(straddling)} do not, such as {shown(straddling[0])}, in the "
+            "splits that the annotations give; --redraw draws new ones",
+            path=source,
+        )
+    return (f"{len(straddling)} recordings lie in several of the given splits, such as {shown(straddling[0])}",)
 
 
 def _label_space(listing: Listing) -> LabelSpace:
@@ -274,6 +278,15 @@ def _label_space(listing: Listing) -> LabelSpace:
 
 def _occurring(annotations: Sequence[Annotation]) -> ClassNames:
     return tuple(sorted({name for annotation in annotations for name in annotation.label_names}))
+
+
+def _numbers(annotation: Annotation, number_of: Mapping[str, int]) -> tuple[int, ...]:
+    names = _full_names(annotation.labels)
+    unknown = next((name for name in names if name not in number_of), None)
+    if unknown is not None:
+        with at_line(*annotation.place):
+            raise ManifestError(f"a class must be one of the {len(number_of)} that are known, but got {shown(unknown)}")
+    return tuple(number_of[name] for name in names)
 
 
 def _full_names(labels: Labels) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ def recognises(head: Head) -> bool:
 
 
 def accompanies(head: Head) -> bool:
-    """Names of the classes, and lists of the other folds."""
+    """Names of the classes."""
     return head.path.name == CLASSES
 
 
