@@ -146,9 +146,10 @@ class ClipReader:
         Of several labels, those with the same ones come first, then those that share any.
         """
         yield item
+        labels = set(item.labels)
         others = [other for other in self.items if other.id != item.id]
-        same = [other for other in others if set(other.labels) == set(item.labels)]
-        alike = [other for other in others if 0 < len(set(other.labels) & set(item.labels)) < len(set(other.labels))]
+        same = [other for other in others if set(other.labels) == labels]
+        alike = [other for other in others if set(other.labels) & labels and set(other.labels) != labels]
         for purpose, group in (("substitute", same), ("alike", alike)):
             order = generator(self._seed, purpose, key.epoch, item.id).permutation(len(group))
             yield from (group[index] for index in order)

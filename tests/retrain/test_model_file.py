@@ -16,6 +16,7 @@ from search_spaces.spec_json import fingerprint
 from search_spaces.variant import Variant
 from supernet.tensors import to_bytes
 from supernet.video_net import VideoNet
+from video.label_space import LabelSpace
 
 CARD_OF_TINY = ModelCard(
     fingerprint=fingerprint(TINY_SPEC, HARD),
@@ -128,6 +129,9 @@ def test_a_disk_that_fails_leaves_the_old_network_whole(folder, monkeypatch):
             {"class_names": ["a", "b", "a"]},
             "class_names: must be different names, at least one, but got .*'a', 'b', 'a'",
         ),
+        ({"multi_label": 1}, "multi_label: .* valid boolean, but got 1"),
+        ({"heads": [{"name": "verb", "num_classes": 3}]}, "heads: heads must be at least two"),
+        ({"heads": [{"name": "verb", "num_classes": "3"}]}, r"heads\[0\].num_classes: .* valid integer, but got '3'"),
         ({"class_names": [1, 2]}, r"class_names\[0\]: .* valid string, but got 1"),
         ({"num_frames": 0}, r"num_frames: must be in \[1, 16384\], but got 0"),
         ({"num_frames": 2.5}, "num_frames: .* valid integer, but got 2.5"),
@@ -202,3 +206,16 @@ def test_weights_of_another_network_are_told(folder, tmp_path):
 def test_a_network_may_be_moved(folder, tmp_path):
     shutil.move(folder, tmp_path / "elsewhere")
     assert load_model(tmp_path / "elsewhere")[1] == CARD_OF_TINY
+
+
+def test_a_card_of_before_has_one_label_per_video(folder):
+    change_card(folder, heads=..., multi_label=...)
+    assert read_card(folder) == CARD_OF_TINY
+    assert read_card(folder).label_space.single_label
+
+
+def test_heads_survive_a_file(tmp_path):
+    space = LabelSpace.of_heads({"verb": ["open"], "noun": ["door", "tap"]})
+    card = dataclasses.replace(CARD_OF_TINY, class_names=space.class_names, heads=space.heads)
+    save_model(made(), card, tmp_path / "model")
+    assert read_card(tmp_path / "model").label_space == space

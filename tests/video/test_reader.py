@@ -11,6 +11,7 @@ from search_spaces.spec import ClipGeometry
 from video import reader as reader_module
 from video.augment import AugmentConfig, Augmenter
 from video.cache import FrameCache
+from video.clips import read_batch
 from video.keys import SampleKey
 from video.manifest import VideoItem
 from video.reader import ClipReader
@@ -244,3 +245,39 @@ def test_every_epoch_has_a_crop_of_its_own(items):
     reader = make(items[:1], augment=augment)
     dark = [reader.read(SampleKey(index=0, epoch=epoch)).frames_THWC[0] < 8 for epoch in range(20)]
     assert len({mask.tobytes() for mask in dark}) > 5  # where the dark corner comes to lie
+
+
+def test_clips_of_several_labels_hold_all_of_them(items):
+    """True classes of each clip as one row, none where a video has none."""
+    several = [replace(items[0], labels=(2, 0)), replace(items[1], labels=()), replace(items[2], labels=(1,))]
+    with pytest.raises(UsageError, match=r"single-label needed: .* but got 'mp4' with labels \[2, 0\]"):
+        make(several)
+    batch = read_batch(make(several, num_classes=3), [SampleKey(index=index) for index in (0, 1, 2)])
+    assert batch.labels_B.tolist() == [[True, False, True], [False, False, False], [False, True, False]]
+
+
+def test_a_substitute_of_several_labels_shares_one_and_brings_its_own(items, tmp_path):
+    labels = [(0, 1), (2,), (1, 2), (0, 1), (0,), ()]
+    several = [replace(item, labels=each) for item, each in zip(items, labels, strict=True)]
+    same = [break_video(several[0], tmp_path), *several[1:]]
+    clips = [make(same, num_classes=3).read(SampleKey(index=0, epoch=epoch)) for epoch in range(6)]
+    assert {(clip.labels, clip.bad_ids) for clip in clips} == {((0, 1), ("mp4",))}
+    alike = [*same[:3], break_video(several[3], tmp_path), *several[4:]]
+    clips = [make(alike, num_classes=3).read(SampleKey(index=0, epoch=epoch)) for epoch in range(12)]
+    assert {clip.labels for clip in clips} == {(1, 2), (0,)}
+    alone = [break_video(several[0], tmp_path), several[1], several[5]]
+    with pytest.raises(VideoError, match=r"class 0, 1: a class must have at least one video that can be decoded"):
+        make(alone, num_classes=3).read(SampleKey(index=0))
+
+
+def test_a_whole_video_is_as_long_as_it_is(items):
+    """24 frames at 25 per second, so 0.96 s: nine at 10 per second, and two clips of four side by side."""
+    reader = make(items[:1], training=False)
+    (whole,), (tiles,) = views(1, 1, span="whole"), views(1, 1, span="tiles")
+    clip = reader.read(SampleKey(index=0, view=whole))
+    assert frame_numbers(clip.frames_THWC) == [0, 2, 5, 7, 10, 12, 15, 17, 20]
+    clip = reader.read(SampleKey(index=0, view=tiles))
+    assert frame_numbers(clip.frames_THWC) == [0, 2, 5, 7, 14, 16, 19, 21]
+    assert read_batch(reader, [SampleKey(index=0, view=whole)]).frames_BTHWC.shape == (1, 9, 24, 24, 3)
+    with pytest.raises(UsageError, match=r"clips of a batch must be equally long, but got \[4, 9\] frames"):
+        read_batch(reader, [SampleKey(index=0, view=view) for view in (whole, View())])

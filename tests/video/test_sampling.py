@@ -5,7 +5,18 @@ from hypothesis import strategies as st
 
 from search_spaces.errors import UsageError
 from search_spaces.randomness import generator
-from video.sampling import CropBox, Place, View, clip_times, crop_at, crop_box, crop_clip, draw_place, views
+from video.sampling import (
+    CropBox,
+    Place,
+    View,
+    clip_times,
+    crop_at,
+    crop_box,
+    crop_clip,
+    draw_place,
+    span_times,
+    views,
+)
 
 POSITIONS = st.floats(0.0, 1.0)
 SECONDS = st.floats(0.01, 1e4)
@@ -113,7 +124,42 @@ def test_crop_clip_cuts_the_same_square_of_every_frame():
     np.testing.assert_array_equal(cut, frames[:, 1:4, 2:5])
 
 
+@given(SECONDS, st.integers(1, 30), st.floats(0.5, 30.0))
+def test_tiles_never_overlap_and_reach_both_ends(duration_s, num_frames, rate_fps):
+    if duration_s * rate_fps > 2000:
+        duration_s = 2000 / rate_fps
+    times_s = span_times(duration_s, num_frames=num_frames, rate_fps=rate_fps, tiles=True)
+    tiles = times_s.reshape(-1, num_frames)
+    length_s = num_frames / rate_fps
+    assert (np.diff(tiles[:, 0]) >= length_s * (1 - 1e-6)).all()
+    assert len(tiles) == max(1, int(duration_s / length_s + 1e-6 / num_frames))
+    assert tiles[:, 0] == pytest.approx(
+        [clip_times(duration_s, num_frames=num_frames, rate_fps=rate_fps, position=0.5)[0]]
+        if len(tiles) == 1
+        else np.linspace(0.0, duration_s - length_s, len(tiles)),
+        abs=1e-9,
+    )
+
+
+@given(st.floats(0.01, 100.0), RATES)
+def test_a_whole_clip_has_every_frame_of_its_rate(duration_s, rate_fps):
+    times_s = span_times(duration_s, num_frames=7, rate_fps=rate_fps)
+    assert times_s == pytest.approx(np.arange(len(times_s)) / rate_fps)
+    assert len(times_s) == 1 or times_s[-1] < duration_s
+    assert times_s[-1] + 2 / rate_fps > duration_s
+
+
+def test_two_whole_clips_at_half_the_rate_alternate():
+    whole = span_times(2.0, num_frames=1, rate_fps=10.0)
+    halves = [span_times(2.0, num_frames=1, rate_fps=5.0, offset_frames=offset) for offset in (0.0, 0.5)]
+    assert np.stack(halves, axis=1).ravel() == pytest.approx(whole)
+
+
 def test_numbers_outside_their_range_are_refused():
+    with pytest.raises(UsageError, match="must have at most 65536 frames at 10 fps, but got 1000000"):
+        span_times(1e5, num_frames=1, rate_fps=10.0)
+    with pytest.raises(UsageError, match="a view of the whole video must have one position, but got num_positions=2"):
+        View(num_positions=2, span="whole")
     with pytest.raises(
         UsageError, match=r"duration_s and rate_fps must be above 0 .* but got duration_s=0\.0, rate_fps"
     ):
