@@ -8,7 +8,7 @@ import numpy as np
 from nas.mutation import mutated
 from nas.population import Population
 from nas.problem import Problem
-from nas.random_search import at_cost, draw_at_cost
+from nas.random_search import at_cost, draw_at_cost, joined
 from nas.strategy import Belief, Finalists
 from results.records import TrialRecord
 from search_spaces.errors import UsageError
@@ -103,13 +103,7 @@ def completed(
             tolerance=tolerance,
             max_draws=MAX_CHILDREN,
         )
-        found_ND = _joined(found_ND, children_ND, num=num)
+        found_ND = joined(found_ND, children_ND, num=num)
     if len(found_ND) < num:
-        found_ND = _joined(found_ND, at_cost(problem, rng, num=num, tolerance=tolerance), num=num)
+        found_ND = joined(found_ND, at_cost(problem, rng, num=num, tolerance=tolerance), num=num)
     return found_ND
-
-
-def _joined(first_ND: Indices, second_ND: Indices, *, num: int) -> Indices:
-    rows_ND = np.concatenate([first_ND, second_ND])
-    _, first_N = np.unique(rows_ND, axis=0, return_index=True)
-    return np.asarray(rows_ND[np.sort(first_N)][:num])

@@ -19,6 +19,8 @@ MAX_STEP_DRAWS = 1 << 17
 """In one step of a search."""
 NUM_WALKS = 256
 NUM_WALK_STEPS = 500
+MAX_WALKED = 64
+"""Where draws find as many, nobody walks for more, which takes seconds."""
 
 Draw = Callable[[np.random.Generator, int], Indices]
 
@@ -71,16 +73,25 @@ def walk_to_cost(problem: Problem, rng: np.random.Generator, *, num: int, tolera
         better_N = (after_N <= excess_N) & (excess_N > 0.0)
         rows_ND[better_N], excess_N[better_N] = changed_ND[better_N], after_N[better_N]
     inside_ND = rows_ND[problem.inside(rows_ND, tolerance=tolerance)]
-    _, first_N = np.unique(inside_ND, axis=0, return_index=True)
-    return np.asarray(inside_ND[np.sort(first_N)][:num])
+    return joined(inside_ND, inside_ND[:0], num=num)
 
 
 def at_cost(
     problem: Problem, rng: np.random.Generator, *, num: int, tolerance: float, max_draws: int = MAX_DRAWS
 ) -> Indices:
-    """Random genotypes inside the budget, drawn uniformly, or where that finds none, walked to; (n, D), n <= num."""
+    """Random genotypes inside the budget, drawn uniformly, and where that finds few, walked to; (n, D), n <= num."""
     drawn_ND = random_at_cost(problem, rng, num=num, tolerance=tolerance, max_draws=max_draws)
-    return drawn_ND if len(drawn_ND) else walk_to_cost(problem, rng, num=num, tolerance=tolerance)
+    wanted = min(num, MAX_WALKED)
+    if len(drawn_ND) >= wanted:
+        return drawn_ND
+    return joined(drawn_ND, walk_to_cost(problem, rng, num=wanted, tolerance=tolerance), num=wanted)
+
+
+def joined(first_ND: Indices, second_ND: Indices, *, num: int) -> Indices:
+    """Different genotypes of both in their order, (n, D) with n <= num."""
+    rows_ND = np.concatenate([first_ND, second_ND])
+    _, first_N = np.unique(rows_ND, axis=0, return_index=True)
+    return np.asarray(rows_ND[np.sort(first_N)][:num])
 
 
 class RandomSearch:

@@ -93,6 +93,16 @@ def test_walks_meet_budgets_that_draws_do_not():
     np.testing.assert_array_equal(found_ND, walk_to_cost(TIGHT, np.random.default_rng(0), num=12, tolerance=0.02))
 
 
+def test_where_draws_meet_a_budget_too_seldom_walks_make_up_the_number():
+    rare = {"num": 12, "tolerance": 3e-4, "max_draws": CHUNK}
+    drawn_ND = random_at_cost(PROBLEM, np.random.default_rng(0), **rare)
+    found_ND = at_cost(PROBLEM, np.random.default_rng(0), **rare)
+    assert 0 < len(drawn_ND) < 12
+    assert found_ND.shape == np.unique(found_ND, axis=0).shape == (12, len(PROBLEM.space.decisions))
+    np.testing.assert_array_equal(found_ND[: len(drawn_ND)], drawn_ND)
+    assert PROBLEM.inside(found_ND, tolerance=3e-4).all()
+
+
 def test_where_draws_meet_the_budget_nobody_walks():
     rngs = [np.random.default_rng(3) for _ in range(2)]
     found_ND = at_cost(PROBLEM, rngs[0], num=9, tolerance=0.02)
