@@ -94,6 +94,10 @@ def test_both_forms_are_searched_on_sub_clips_and_the_chosen_one_goes_on(capsys,
         call_json(capsys, "search", "--space=nano", f"--target={TARGET}", data, f"--out={run}", *SEARCH, *BOTH)
     assert (runs[0] / "journal.jsonl").read_bytes() == (runs[1] / "journal.jsonl").read_bytes()
     history = read_history(runs[0] / "journal.jsonl")
+    whole = tmp_path / "whole"
+    call_json(capsys, "search", data, f"--out={whole}", *ONE_STEP, *BOTH, "--search.subclip_frames=null")
+    losses = [history.columns["train_loss"][0], read_history(whole / "journal.jsonl").columns["train_loss"][0]]
+    assert losses[0] != losses[1]
     chosen = {candidate.fingerprint: candidate.genotype["conv"] for candidate in history.candidates}
     assert set(chosen.values()) == {"3d", "3d_2plus1d"}
     for document in call_json(capsys, "export", runs[0], "--top=4", f"--out={tmp_path / 'specs'}"):
