@@ -161,7 +161,7 @@ def _small(*, num_train_videos: int, batch_size: int) -> RecipePreset:
 
 
 def _finetune(*, num_train_videos: int, batch_size: int) -> RecipePreset:
-    rate, rate_line = _adam_rate(2e-3, batch_size)
+    rate, rate_line = _adam_rate(5e-3, batch_size)
     epochs, epochs_line = _epochs(FINETUNE_STEPS, FINETUNE_EPOCHS, num_train_videos, batch_size)
     values: dict[str, object] = {
         "recipe.optimizer": "adamw",

@@ -211,7 +211,7 @@ def test_fine_tuning_of_a_retrained_network_on_other_classes(capsys, retrain_run
     assert not (tmp_path / "refused").exists()
     code, _, err = call(capsys, *arguments, "--preset=finetune", f"--out={tmp_path / 'run'}")
     assert code == 0, err
-    assert "preset finetune: recipe.learning_rate: 0.002 x sqrt(4 / 32) = 0.0007071, of AdamW" in err
+    assert "preset finetune: recipe.learning_rate: 0.005 x sqrt(4 / 32) = 0.001768, of AdamW" in err
     assert "preset finetune: recipe.epochs: 1, as given, and not 60" in err
     assert "tensors loaded; drawn anew: head.classifier.weight, head.classifier.bias" in err
     run = open_run(tmp_path / "run", kind="retrain")
