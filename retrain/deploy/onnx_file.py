@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from retrain.deploy.extra import imported
 from retrain.deploy.graph import Graph
+from search_spaces.errors import DeployError
 
 OPSET: Final = 18
 """The one that torch's exporter writes without converting, which ONNX Runtime reads since 1.14."""
@@ -53,6 +54,7 @@ class OnnxNet:
         num_threads: Of one call.
 
     Raises:
+        DeployError: ONNX Runtime does not take the file.
         UsageError: The extra `deploy` is not installed.
     """
 
@@ -61,7 +63,10 @@ class OnnxNet:
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = num_threads, 1
         options.log_severity_level = 3
-        self._session: Any = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session: Any = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its own exceptions share no root
+            raise DeployError(f"must be a file that ONNX Runtime takes, but got {error}") from error
         self.input, *self._entries = self._session.get_inputs()
         self.reset()
 

@@ -20,7 +20,7 @@ from retrain.deploy.onnx_file import OnnxNet, quantised, to_onnx
 from retrain.deploy.runs import run_of_clip, run_of_module, run_of_program
 from retrain.ensemble import Ensemble, TrainedMember
 from retrain.model_file import file_of
-from search_spaces.errors import UsageError
+from search_spaces.errors import DeployError, UsageError
 from search_spaces.spec import INPUT_CHANNELS
 from search_spaces.strict_json import pretty
 from supernet.video_net import VideoNet
@@ -106,6 +106,8 @@ def deploy(ensemble: Ensemble, out: Path, plan: Plan) -> DeployedCard:
         for name in (*names, *beside):
             (staged / name).rename(out.parent / name)
         sync_folder(out.parent)
+    except DeployError as error:
+        raise error.at(path=out) from error
     except OSError as error:
         raise UsageError(f"must be a file that can be written, but got {error.strerror or error}", path=out) from error
     finally:

@@ -155,6 +155,14 @@ def test_a_file_that_forgets_its_state_leaves_nothing_behind(tmp_path, monkeypat
     assert names_in(tmp_path) == set()
 
 
+@needs_onnx
+def test_a_file_that_onnx_runtime_does_not_take_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "to_onnx", lambda graph: b"no graph")
+    with pytest.raises(DeployError, match="net.onnx: must be a file that ONNX Runtime takes, but got"):
+        deploy(alone(made_net()), tmp_path / "net.onnx", STREAM)
+    assert names_in(tmp_path) == set()
+
+
 def test_a_program_or_module_that_is_wrong_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(folded, "FoldedConv", Broken)
     with pytest.raises(DeployError, match="net.pt2: must say what the network says"):
