@@ -90,7 +90,7 @@ STUDIES = {
     "airplanes": Study(
         cue="airplanes", videos_per_class=200, num_frames=8, resolution=40, head=True, epochs=12, runs=GRW
     ),
-    "motion": Study(cue="motion", videos_per_class=80, num_frames=16, resolution=32, head=True, epochs=8, runs=GRW),
+    "motion": Study(cue="motion", videos_per_class=80, num_frames=16, resolution=32, head=True, epochs=16, runs=GRW),
     "streaming": Study(
         cue="motion",
         videos_per_class=80,
