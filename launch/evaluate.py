@@ -159,7 +159,11 @@ def show_report(report: TestReport, *, title: str) -> None:
     else:
         console.show_table(title, names, [(*(f"{value:.4f}" for _, value in figures), *counts)])
     figure = "top-1" if report.mean_average_precision is None else "average precision"
-    console.show_table("Per class", ("class", figure), [(name, f"{v:.3f}") for name, v in report.per_class.items()])
+    console.show_table(
+        "Per class",
+        ("class", figure, "videos"),
+        [(name, f"{value:.3f}", report.per_class_videos[name]) for name, value in report.per_class.items()],
+    )
     if report.points:
         console.show_table(
             f"By {report.by}",

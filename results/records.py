@@ -278,7 +278,8 @@ class TestReport:
             them; of several heads, the class of each (an action is a verb and a noun).
         num_videos: Videos the accuracy is over; `num_failed` videos that could not be decoded, not among them.
         stream: Whether the network was stepped frame by frame.
-        per_class: Class name to its top-1 accuracy; of several labels, to its average precision.
+        per_class: Class name to its top-1 accuracy; of several labels, to its average precision. `per_class_videos`
+            how many of the videos have the class.
         confusion: Rows true class, columns predicted class, counts; empty with several labels or heads.
         mean_average_precision: Mean of `per_class` where videos may have several labels, None elsewhere.
         heads: Each head by itself, where there are several.
@@ -298,6 +299,7 @@ class TestReport:
     confusion: tuple[tuple[int, ...], ...]
     stream: bool = False
     mean_average_precision: float | None = None
+    per_class_videos: Mapping[str, int] = field(default_factory=dict)
     heads: Mapping[str, HeadReport] = field(default_factory=dict)
     by: Axis | None = None
     points: tuple[AccuracyPoint, ...] = ()

@@ -114,7 +114,10 @@ def _test_sections(test: TestReport) -> list[Section]:
         heading = f"Test: {head}, top-1 {percent(report.top1)}, top-5 {percent(report.top5)}"
         sections.append(Section(heading=heading, note=note, figures=[figure]))
     if test.mean_average_precision is not None:
-        rows: list[dict[str, Cell]] = [{"class": name, "average precision": v} for name, v in test.per_class.items()]
+        rows: list[dict[str, Cell]] = [
+            {"class": name, "average precision": value, "videos": test.per_class_videos.get(name)}
+            for name, value in test.per_class.items()
+        ]
         sections.append(Section(heading="Test: average precision", note=over, table=table_of(rows)))
     if test.points:
         note = f"{over} Each point names its own."

@@ -143,6 +143,9 @@ def report_of(predictions: Predictions, *, space: LabelSpace, views: str) -> Tes
         per_class=precisions if precisions is not None else _per_class(heads),
         confusion=() if whole is None else whole.confusion,
         mean_average_precision=None if precisions is None else _mean(np.array(list(precisions.values()))),
+        per_class_videos={
+            name: int(count) for name, count in zip(space.class_names, truth_NK.sum(axis=0), strict=True) if count
+        },
         heads=heads if space.heads else {},
     )
 

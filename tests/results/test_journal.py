@@ -41,6 +41,9 @@ ALL += [
         argmax_ratio=0.98,
         random_quality=0.25,
     ),
+    records.TrainedRecord(
+        name="member1", fingerprint="f" * 64, seed=1, offset_frames=0.5, val_top1=0.5, metric="action top-1"
+    ),
 ]
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

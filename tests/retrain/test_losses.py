@@ -86,7 +86,14 @@ def test_balancing_weights_by_hand():
 def answer_of(recipe, *, step=0, number=0, weights_K=None):
     """What an objective says of a batch, and the gradient of the classifier's bias."""
     net = VideoNet(TINY_SPEC, Variant(), num_classes=NUM_CLASSES)
-    objective = Objective(recipe=recipe, seed=4, device=torch.device("cpu"), amp_dtype=None, class_weights_K=weights_K)
+    objective = Objective(
+        recipe=recipe,
+        seed=4,
+        device=torch.device("cpu"),
+        amp_dtype=None,
+        space=space_of(NUM_CLASSES),
+        class_weights_K=weights_K,
+    )
     answer = objective.backward(net, batch_of(number, size=6), step=step)
     return float(answer.loss), net.head.classifier.bias.grad
 

@@ -8,6 +8,7 @@ from retrain.metrics import average_precision, average_precisions, confusion_of,
 from video.label_space import LabelSpace
 
 EPIC = LabelSpace.of_heads({"action": ["a", "b"], "noun": ["x", "y", "z"]})
+LARGE = LabelSpace.of_heads({"action": list("abcdefg"), "noun": list("uvwxyz")})
 
 
 def precision(scores, truth):
@@ -51,8 +52,8 @@ def by_all_pairs(scores_NK, truth_NK):
     """Ranks of the products of every verb and noun, all of them."""
     first, among = [], []
     for scores_K, truth_K in zip(scores_NK, truth_NK, strict=True):
-        products = (scores_K[:2, None] * scores_K[None, 2:]).ravel()
-        right = (truth_K[:2, None] & truth_K[None, 2:]).ravel()
+        products = (scores_K[:7, None] * scores_K[None, 7:]).ravel()
+        right = (truth_K[:7, None] & truth_K[None, 7:]).ravel()
         order = np.argsort(-products, kind="stable")
         first.append(right[order[0]])
         among.append(right[order[:5]].any())
@@ -62,11 +63,11 @@ def by_all_pairs(scores_NK, truth_NK):
 @given(st.integers(0, 10**6))
 def test_actions_are_pairs_by_their_product(seed):
     generator = np.random.default_rng(seed)
-    scores_NK = generator.random((20, 5))
-    truth_NK = np.zeros((20, 5), dtype=bool)
-    truth_NK[range(20), generator.integers(0, 2, 20)] = True
-    truth_NK[range(20), generator.integers(2, 5, 20)] = True
-    first_N, among_N = first_hits(scores_NK, truth_NK, EPIC)
+    scores_NK = generator.random((60, 13))
+    truth_NK = np.zeros((60, 13), dtype=bool)
+    truth_NK[range(60), generator.integers(0, 7, 60)] = True
+    truth_NK[range(60), generator.integers(7, 13, 60)] = True
+    first_N, among_N = first_hits(scores_NK, truth_NK, LARGE)
     wanted_first, wanted_among = by_all_pairs(scores_NK, truth_NK)
     assert first_N.tolist() == wanted_first
     assert among_N.tolist() == wanted_among

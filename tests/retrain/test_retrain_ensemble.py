@@ -167,7 +167,7 @@ def test_models_that_are_not_those_of_the_ensemble_are_refused(tmp_path, folders
     refused(SpecError, [first], "^must be one model per member, 2, but got 1$")
     refused(SpecError, [second, first], r"second/model: must be of members\[0\], [0-9a-f]{64}, but got [0-9a-f]{64}$")
     refused(SpecError, [first, tmp_path], r"model\.json: must be a readable file, but got No such file")
-    refused(SpecError, [first, second / CARD], r"model\.json/model\.json: must be a readable file, but got Not a dir")
+    refused(WeightsError, [first, second / CARD], r"model\.json: must be a readable file of safetensors, but got ")
     (second / "model.safetensors").write_bytes(b"")
     refused(WeightsError, folders, r"second/model/model\.safetensors: weights must be safetensors")
 

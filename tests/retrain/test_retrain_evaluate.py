@@ -153,6 +153,7 @@ def test_a_report_by_hand():
     assert (report.num_videos, report.num_failed, report.views) == (5, 1, "2x1")
     assert report.class_names == ("a", "b", "c", "d", "e", "f")
     assert report.per_class == {"a": 1.0, "b": 0.5, "c": 1.0, "f": 0.0}
+    assert report.per_class_videos == {"a": 1, "b": 2, "c": 1, "f": 1}
     assert report.confusion == (
         (1, 0, 0, 0, 0, 0),
         (1, 1, 0, 0, 0, 0),

@@ -19,11 +19,13 @@ from search_spaces.temporal_head import TemporalHead
 from search_spaces.variant import VARIANTS, Variant
 from supernet.inputs import network_input
 from supernet.video_net import VideoNet
+from video.label_space import LabelSpace
 
 CPU = torch.device("cpu")
 STREAM = VARIANTS["released-stream"]
 HEAD = dataclasses.replace(STREAM, temporal_head=TemporalHead(embed_dim=8, heads=2, mlp_dim=8, window=3))
 BATCH = batch_of(0, size=4, num_frames=7)
+SPACE = LabelSpace(class_names=tuple(map(str, range(NUM_CLASSES))))
 
 
 def made(variant=STREAM, spec=TINY_SPEC, **options):
@@ -33,7 +35,7 @@ def made(variant=STREAM, spec=TINY_SPEC, **options):
 
 
 def answer(net, batch=BATCH, *, step=0, seed=0, **recipe):
-    objective = Objective(recipe=Recipe(**recipe), seed=seed, device=CPU, amp_dtype=None)
+    objective = Objective(recipe=Recipe(**recipe), seed=seed, device=CPU, amp_dtype=None, space=SPACE)
     return objective.backward(net, batch, step=step)
 
 
