@@ -396,9 +396,9 @@ def show_result(run: RunDir, result: ResultRecord, *, as_json: bool) -> None:
             {"run": str(run.path), "spec": str(spec_path), "report": str(run.report_path), **asdict(result)}
         )
         return
-    start = read_history(run.journal_path).start
-    assert start is not None
-    limits = start.limits
+    history = read_history(run.journal_path)
+    assert history.start is not None
+    limits = history.start.limits
     nothing = ("",) * len(limits)
     found = [f"{ratio:.3f}" for ratio in result.found_limit_ratios]
     argmax = [f"{ratio:.3f}" for ratio in result.argmax_limit_ratios]
@@ -417,4 +417,9 @@ def show_result(run: RunDir, result: ResultRecord, *, as_json: bool) -> None:
         ("", "cost/target", *(f"cost/({limit})" for limit in limits), "quality", "fingerprint"),
         rows,
     )
+    if any(each.origin == "stand-in" and each.fingerprint == result.found for each in history.candidates):
+        console.log(
+            "the search proposed too few architectures inside the budget, and the selected one is a random one that it "
+            "finds likely; more steps, or a budget nearer to the middle of the space, would help"
+        )
     console.show(f"spec    {spec_path}\nrun     {run.path}\nreport  {run.report_path}")

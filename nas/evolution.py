@@ -74,9 +74,11 @@ class Evolution:
         """See `Strategy`; members inside the budget, then their children, then random architectures."""
         rng = generator(self._problem.seed, "selection")
         members_ND = self._population.best_first()
+        inside_ND, num_own = completed(self._problem, members_ND, rng, num=num, tolerance=tolerance)
         return Finalists(
             favourite_D=self._population.favourite(),
-            inside_ND=completed(self._problem, members_ND, rng, num=num, tolerance=tolerance),
+            inside_ND=inside_ND,
+            num_own=num_own,
             front_ND=members_ND[:0],
         )
 
@@ -91,8 +93,12 @@ class Evolution:
 
 def completed(
     problem: Problem, members_ND: Indices, rng: np.random.Generator, *, num: int, tolerance: float
-) -> Indices:
-    """Different genotypes inside the budget, (n, D) with n <= num: members, then their children, then random ones."""
+) -> tuple[Indices, int]:
+    """Different genotypes inside the budget, (n, D) with n <= num: members, then their children, then random ones.
+
+    Returns:
+        The genotypes, and how many of them are members or children.
+    """
     found_ND = members_ND[problem.inside(members_ND, tolerance=tolerance)][:num]
     if len(found_ND) < num:
         children_ND = draw_at_cost(
@@ -105,5 +111,6 @@ def completed(
         )
         found_ND = joined(found_ND, children_ND, num=num)
     if len(found_ND) < num:
-        found_ND = joined(found_ND, at_cost(problem, rng, num=num, tolerance=tolerance), num=num)
-    return found_ND
+        others_ND = at_cost(problem, rng, num=num, tolerance=tolerance)
+        return joined(found_ND, others_ND, num=num), len(found_ND)
+    return found_ND, num

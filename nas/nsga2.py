@@ -77,9 +77,11 @@ class Nsga2:
         rng = generator(self._problem.seed, "selection")
         values_NK = np.column_stack([self._pool.qualities_N, *(-costs_N for costs_N in self._costs())])
         rows_ND = self._pool.rows_ND[non_dominated(values_NK)]
+        inside_ND, num_own = completed(self._problem, self._pool.best_first(), rng, num=num, tolerance=tolerance)
         return Finalists(
             favourite_D=self._pool.favourite(),
-            inside_ND=completed(self._problem, self._pool.best_first(), rng, num=num, tolerance=tolerance),
+            inside_ND=inside_ND,
+            num_own=num_own,
             front_ND=np.unique(rows_ND, axis=0)[:num],
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 from nas import controller
 from nas.controller import Floats
 from nas.problem import Problem
-from nas.random_search import at_cost, draw_at_cost
+from nas.random_search import at_cost, draw_at_cost, joined
 from nas.reinforce import ControllerConfig, Reinforce
 from nas.start import STARTS, StartName
 from nas.strategy import Belief, Finalists
@@ -52,9 +52,11 @@ class PolicySearch:
         """See `Strategy`."""
         logits_DC = self._policy.logits_DC
         favourite_D = controller.most_likely(self._problem.space, logits_DC)
+        inside_ND, num_own = likely_draws(self._problem, logits_DC, num=num, tolerance=tolerance)
         return Finalists(
             favourite_D=favourite_D,
-            inside_ND=likely_draws(self._problem, logits_DC, num=num, tolerance=tolerance),
+            inside_ND=inside_ND,
+            num_own=num_own,
             front_ND=favourite_D[None][:0],
         )
 
@@ -67,10 +69,13 @@ class PolicySearch:
         self._policy.restore(blobs)
 
 
-def likely_draws(problem: Problem, logits_DC: Floats, *, num: int, tolerance: float) -> Indices:
+def likely_draws(problem: Problem, logits_DC: Floats, *, num: int, tolerance: float) -> tuple[Indices, int]:
     """Draws of a policy inside the budget, the likeliest of four times as many, likeliest first, (n, D).
 
-    Where the policy hardly ever draws inside the budget, the likeliest of random architectures stand in.
+    Where the policy hardly ever draws inside the budget, the likeliest of random architectures stand in, after its own.
+
+    Returns:
+        The genotypes, and how many of them the policy drew.
     """
     rng = generator(problem.seed, "selection")
     wanted = 4 * num
@@ -82,8 +87,14 @@ def likely_draws(problem: Problem, logits_DC: Floats, *, num: int, tolerance: fl
         tolerance=tolerance,
         max_draws=MAX_POLICY_DRAWS,
     )
-    if len(drawn_ND) < num:
-        others_ND = at_cost(problem, rng, num=16 * wanted, tolerance=tolerance)
-        drawn_ND = np.unique(np.concatenate([drawn_ND, others_ND]), axis=0)
-    likelihood_N = controller.log_probability(problem.space, logits_DC, drawn_ND)
-    return np.asarray(drawn_ND[np.argsort(-likelihood_N, kind="stable")[:num]])
+    own_ND = _likeliest(problem, logits_DC, drawn_ND)[:num]
+    if len(own_ND) == num:
+        return own_ND, num
+    others_ND = at_cost(problem, rng, num=16 * wanted, tolerance=tolerance)
+    return joined(own_ND, _likeliest(problem, logits_DC, others_ND), num=num), len(own_ND)
+
+
+def _likeliest(problem: Problem, logits_DC: Floats, rows_ND: Indices) -> Indices:
+    """Genotypes, the likeliest first."""
+    likelihood_N = controller.log_probability(problem.space, logits_DC, rows_ND)
+    return np.asarray(rows_ND[np.argsort(-likelihood_N, kind="stable")])

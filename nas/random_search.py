@@ -125,9 +125,11 @@ class RandomSearch:
     def finalists(self, num: int, tolerance: float) -> Finalists:
         """See `Strategy`."""
         rng = generator(self._problem.seed, "selection")
+        inside_ND = at_cost(self._problem, rng, num=num, tolerance=tolerance)
         return Finalists(
             favourite_D=self._population.favourite(),
-            inside_ND=at_cost(self._problem, rng, num=num, tolerance=tolerance),
+            inside_ND=inside_ND,
+            num_own=len(inside_ND),
             front_ND=self._population.rows_ND[:0],
         )
 

@@ -71,10 +71,16 @@ def candidates_to_compare(
     """
     random_ND = random_baseline(problem, config)
     finalists = strategy.finalists(config.num_policy, config.tolerance)
-    inside_ND = finalists.inside_ND if len(finalists.inside_ND) else random_ND[: config.num_policy]
+    own_ND, others_ND = np.split(finalists.inside_ND, [finalists.num_own])
+    if not len(finalists.inside_ND):
+        others_ND = random_ND[: config.num_policy]
     rows: list[tuple[Origin, Indices]] = [("argmax", finalists.favourite_D)]
     seen = {finalists.favourite_D.tobytes()}
-    own: tuple[tuple[Origin, Indices], ...] = (("policy", inside_ND), ("front", finalists.front_ND))
+    own: tuple[tuple[Origin, Indices], ...] = (
+        ("policy", own_ND),
+        ("stand-in", others_ND),
+        ("front", finalists.front_ND),
+    )
     for origin, rows_ND in own:
         rows += [(origin, row_D) for row_D in rows_ND if row_D.tobytes() not in seen]
         seen |= {row_D.tobytes() for row_D in rows_ND}

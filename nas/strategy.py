@@ -36,11 +36,13 @@ class Finalists:
     Attributes:
         favourite_D: As in `Belief`, (D,).
         inside_ND: Different genotypes inside the budget, most promising first, (n, D); it may be none.
+        num_own: The first so many of them are the strategy's own; random ones stand in for those it did not propose.
         front_ND: Others worth knowing, whatever they cost, such as a front over several costs, (m, D).
     """
 
     favourite_D: Indices
     inside_ND: Indices
+    num_own: int
     front_ND: Indices
 
 

@@ -28,6 +28,7 @@ _ORIGINS: Mapping[Origin, tuple[str, str, str]] = {
     "random": ("random", "@c5", "circle"),
     "unlimited": ("random, limits lifted", "@c4", "x"),
     "policy": ("proposed by the search", "@c1", "square"),
+    "stand-in": ("random, for want of proposals", "@c0", "square-open"),
     "front": ("front of the search", "@c3", "triangle-up"),
     "argmax": ("favourite of the search", "@c2", "diamond"),
 }

@@ -9,10 +9,10 @@ from typing import ClassVar, Literal
 
 from search_spaces.scaling import Coefficients
 
-Origin = Literal["argmax", "policy", "front", "random", "unlimited"]
+Origin = Literal["argmax", "policy", "stand-in", "front", "random", "unlimited"]
 """Where an architecture of the final comparison came from: the strategy's favourite (of a policy its argmax), what else
-it proposes inside the budget, its front over several costs, random draws inside the budget, and random draws at the
-target's cost that need not keep the limits."""
+it proposes inside the budget, random ones that stand in where it proposes too few, its front over several costs, random
+draws inside the budget, and random draws at the target's cost that need not keep the limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

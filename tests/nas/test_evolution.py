@@ -58,12 +58,12 @@ def test_finalists_are_members_then_children_then_random():
     rng = np.random.default_rng(0)
     inside_ND = TINY.sample_indices(rng, 4000)
     inside_ND = np.unique(inside_ND[PROBLEM.inside(inside_ND, tolerance=0.03)], axis=0)[:3]
-    found_ND = completed(PROBLEM, inside_ND[::-1], np.random.default_rng(0), num=5, tolerance=0.03)
+    found_ND = completed(PROBLEM, inside_ND[::-1], np.random.default_rng(0), num=5, tolerance=0.03)[0]
     np.testing.assert_array_equal(found_ND[:3], inside_ND[::-1])
     near = [TINY.indices(one).tolist() for row_D in inside_ND for one in TINY.neighbours(TINY.genotype(row_D))]
     assert all(row_D.tolist() in near for row_D in found_ND[3:])
     assert PROBLEM.inside(found_ND, tolerance=0.03).all()
-    many_ND = completed(PROBLEM, inside_ND, np.random.default_rng(0), num=60, tolerance=0.03)
+    many_ND = completed(PROBLEM, inside_ND, np.random.default_rng(0), num=60, tolerance=0.03)[0]
     assert (len(many_ND), len(np.unique(many_ND, axis=0))) == (60, 60)
     assert not all(row_D.tolist() in near for row_D in many_ND[3:])
 
@@ -72,5 +72,5 @@ def test_finalists_are_members_then_children_then_random():
 def test_more_members_than_wanted_are_cut(num):
     rows_ND = TINY.sample_indices(np.random.default_rng(0), 4000)
     rows_ND = np.unique(rows_ND[PROBLEM.inside(rows_ND, tolerance=0.03)], axis=0)
-    found_ND = completed(PROBLEM, rows_ND, np.random.default_rng(0), num=num, tolerance=0.03)
+    found_ND = completed(PROBLEM, rows_ND, np.random.default_rng(0), num=num, tolerance=0.03)[0]
     np.testing.assert_array_equal(found_ND, rows_ND[:num])

@@ -193,10 +193,10 @@ def test_a_policy_that_never_draws_the_target_is_helped_out_by_random_architectu
     indices_D = genotype_at(SMALL, nearest=1.8)
     logits_DC = certain(SMALL, indices_D)
     rows = rows_of(SMALL, logits_DC, CONFIG)
-    assert [origin for origin, _ in rows] == ["argmax"] + ["policy"] * 6 + ["random"] * 5
+    assert [origin for origin, _ in rows] == ["argmax"] + ["stand-in"] * 6 + ["random"] * 5
     np.testing.assert_array_equal(rows[0][1], indices_D)
     assert abs(SMALL.ratios(rows[0][1][None])[0] - 1) > CONFIG.tolerance
-    policy_ND = np.stack([row_D for origin, row_D in rows if origin == "policy"])
+    policy_ND = np.stack([row_D for origin, row_D in rows if origin == "stand-in"])
     assert np.abs(SMALL.ratios(policy_ND) - 1).max() <= CONFIG.tolerance
     likelihood_N = controller.log_probability(TINY, logits_DC, policy_ND)
     assert (np.diff(likelihood_N) <= 0).all()
@@ -209,7 +209,7 @@ def test_where_the_cost_is_rare_the_random_architectures_are_enough():
     logits_DC = certain(rare, genotype_at(rare, nearest=1.8))
     config = dataclasses.replace(CONFIG, tolerance=1e-6, random_tolerance=1e-6)
     rows = rows_of(rare, logits_DC, config)
-    assert {origin for origin, _ in rows} == {"argmax", "policy", "random"}
+    assert {origin for origin, _ in rows} == {"argmax", "stand-in", "random"}
     assert all(rare.costs(row_D[None])[0] == low for origin, row_D in rows if origin != "argmax")
 
 
