@@ -378,10 +378,7 @@ class Head(nn.Module):
     def forward(
         self, x_NCHW: Tensor, head_width: int, timeline: Timeline, *, per_frame: bool = False, alone: bool = False
     ) -> Tensor:
-        """(N, C, H, W) to fp32 logits (B, K) after all frames.
-
-        With `per_frame` they are (B, T, K): after each, where the network streams, and with `alone` of each by itself.
-        """
+        """(N, C, H, W) to fp32 logits (B, K), or with `per_frame` (B, T, K): after each frame, or of each `alone`."""
         x_NCHW = self.conv(x_NCHW, head_width, timeline, "head", self.variant.activation)
         pooled_BTC = frame_means(x_NCHW)[1].view(timeline.num_clips, -1, head_width)
         weighted = self.variant.temporal_pooling == "softmax" and not alone
@@ -393,8 +390,7 @@ class Head(nn.Module):
         dense = leading(self.dense_weight, self.dense_weight.shape[0], head_width)
         dense_X = F.linear(pooled_X.to(x_NCHW.dtype), dense, self.dense_bias)
         dense_X = F.dropout(activate(dense_X, self.variant.head_activation), self.dropout, training=self.training)
-        logits_X: Tensor = self.classifier(dense_X)
-        logits_X = logits_X.to(torch.promote_types(logits_X.dtype, torch.float32))
+        logits_X: Tensor = self.classifier(dense_X).to(torch.promote_types(dense_X.dtype, torch.float32))
         return softmax_pooled(logits_X) if weighted else logits_X
 
 
