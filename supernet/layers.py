@@ -389,10 +389,7 @@ class Head(nn.Module):
     def forward(
         self, x_NCHW: Tensor, head_width: int, timeline: Timeline, *, per_frame: bool = False, alone: bool = False
     ) -> Tensor:
-        """(N, C, H, W) to fp32 logits (B, K) after all frames.
-
-        With `per_frame` they are (B, T, K): after each, where the network streams, and with `alone` of each by itself.
-        """
+        """(N, C, H, W) to fp32 logits (B, K), or with `per_frame` (B, T, K): after each frame, or of each `alone`."""
         x_NCHW = self.conv(x_NCHW, head_width, timeline, "head", self.variant.activation)
         pooled_BTC = frame_means(x_NCHW)[1].view(timeline.num_clips, -1, head_width)
         if self.temporal is not None:
