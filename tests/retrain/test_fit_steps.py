@@ -11,6 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from results.checkpoint import load_newest
 from results.journal import read_journal
 from retrain.model_file import load_model
+from retrain.objective import Objective
 from search_spaces.strict_json import loads
 from supernet.tensors import from_bytes, to_bytes
 
@@ -68,6 +69,15 @@ def stepped(run, recipe, *, breaks_at):
     micro = Stream(size=2, seed=1)
     micro.breaks_at = breaks_at
     train(run, recipe=recipe, stream=lambda step: micro(2 * step))
+
+
+def test_micro_batches_of_a_step_have_draws_of_their_own():
+    """Else all of them, and so all ranks, would drop the same."""
+    recipe = dataclasses.replace(RECIPE, dropout=0.5)
+    objective = Objective(recipe=recipe, seed=5, device=torch.device("cpu"), amp_dtype=None)
+    net, batch = Bench(recipe=recipe).net.train(), batch_of(0, size=4, seed=1)
+    losses = [float(objective.backward(net, batch, step=3, micro_batch=number).loss) for number in (0, 1, 0)]
+    assert losses[0] == losses[2] != losses[1]
 
 
 class Overflowing(Bench):
