@@ -264,5 +264,5 @@ def test_numbers_outside_their_range_are_refused(tmp_path):
         write_motion_videos(tmp_path / "out", videos_per_class=0, seed=0)
     with pytest.raises(UsageError, match="size must be even and at least 16, but got size=33"):
         write_motion_videos(tmp_path / "out", videos_per_class=1, seed=0, size=33)
-    with pytest.raises(UsageError, match=r"a class must be one of move_left, .*, hue_pink, yaw, pitch, roll, but got 'spin'"):
+    with pytest.raises(UsageError, match=r"a class must be one of move_left, .*, hue_pink, yaw, .*, but got 'spin'"):
         render("spin", 0, seed=0)
