@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-import launch.retrain
+import launch.retrain_rank
 import results.checkpoint
 import results.files
 import retrain.fit
@@ -63,7 +63,7 @@ def set_trap(point, number):
         case "swapping":  # averaged weights in the network, statistics not yet its own
             retrain.fit.calibrate = counted(number, retrain.fit.calibrate, nothing)
         case "evaluating":
-            launch.retrain.predict = counted(number, launch.retrain.predict, nothing)
+            launch.retrain_rank.predict = counted(number, launch.retrain_rank.predict, nothing)
         case "replacing":  # the best network so far: the old one gone, the new one not yet there
             retrain.model_file.remove_folder = counted(
                 number, retrain.model_file.remove_folder, retrain.model_file.remove_folder
