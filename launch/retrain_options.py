@@ -1,0 +1,134 @@
+"""Options of a retraining, and what a preset makes of them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal
+
+from launch.clips import ClipConfig, videos_of
+from launch.compute import TrainingAmp
+from launch.rank_start import RankExecutor
+from launch.retrain_init import SCRATCH
+from launch.specs import find_spec, find_variant
+from retrain.presets import RecipePreset, check_preset, preset, schedule_lines, variant_of_preset
+from retrain.recipe import Recipe
+from search_spaces.spec_json import SpecFile, make_spec_file
+from video.manifest import load_manifest
+
+POSITIONALS = ("spec",)
+SHORT = {"ray_address": "--ray-address"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Train the network of a spec on your own videos; the classes come from the manifest.
+
+    Attributes:
+        spec: Spec file, or published:A0 to published:A5.
+        data: Manifest; trains on its train split, measures on val.
+        out: Run folder to make.
+        variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
+        preset: paper, released, small (few videos), or finetune (on from trained weights, with a new classifier), where
+            no option says otherwise; scaled to batch and data.
+        init: scratch, supernet:RUN for the shared weights of a search, retrain:RUN for those of a retraining of the
+            same network, or weights:FILE for a safetensors file, or the folder of a network, imported or ours.
+        init_partial: Take from `init` what fits by name and shape, and name the rest; otherwise all must fit.
+        recipe: Epochs, batch size, optimizer, rates, augmentation, clip lengths.
+        clips: Reading of the videos.
+        seed: Of everything that is drawn.
+        device: auto, cpu, cuda, ...
+        threads: Of torch; 0 takes all cores.
+        workers: Processes that read clips; -1 chooses, 0 reads in this one.
+        amp: Autocast of the network: off, bf16, or fp16 with a scaled loss.
+        ranks: Processes that train together, each with its share of every batch, and threads and workers of its own.
+            torchrun starts them itself.
+        executor: Who runs the ranks: inline on this machine, or ray for workers of Ray Train.
+        gpus: Of each rank on Ray, 0 or 1.
+        ray_address: host:port of a running cluster, or auto; None starts one.
+        max_failures: How often the ranks on Ray are begun again, from the newest checkpoint, after the loss of one.
+        resume: auto goes on where `out` is a run with the same options, and begins where there is none; never refuses
+            a folder that exists.
+        plan: Print steps, memory, disk and an estimate of time, and stop.
+        json: Print one JSON document at the end.
+    """
+
+    spec: str
+    data: Path
+    out: Path
+    variant: str | None = None
+    preset: str | None = None
+    init: str = SCRATCH
+    init_partial: bool = False
+    recipe: Recipe = field(default_factory=Recipe)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+    workers: int = -1
+    amp: TrainingAmp = "off"
+    ranks: int = 1
+    executor: RankExecutor = "inline"
+    gpus: int = 0
+    ray_address: str | None = None
+    max_failures: int = 3
+    resume: Literal["never", "auto"] = "never"
+    plan: bool = False
+    json: bool = False
+
+
+def spec_of(options: Options) -> SpecFile:
+    """The network that is trained, in the variant asked for, or else that of the preset or its file.
+
+    Raises:
+        SpecError: Unknown, unreadable, or not what a spec or variant must be.
+    """
+    found = find_spec(options.spec)
+    if options.variant is not None:
+        variant = find_variant(options.variant, arch=found.arch)
+    else:
+        variant = variant_of_preset(options.preset, found.variant)
+    if variant == found.variant and options.variant is None:
+        return found
+    return make_spec_file(found.arch, variant, genotype=found.genotype, provenance=found.provenance)
+
+
+def preset_of(options: Options) -> RecipePreset | None:
+    """The preset that the options name, for their network, data and batch; None where they name none.
+
+    Raises:
+        UsageError: An unknown preset.
+        SpecError: As `spec_of`.
+        ManifestError: The manifest does not read, or has no videos to train on.
+    """
+    check_preset(options.preset)
+    if options.preset is None:
+        return None
+    manifest, spec_file = load_manifest(options.data), spec_of(options)
+    return preset(
+        options.preset,
+        num_train_videos=len(videos_of(manifest, "train", path=options.data)),
+        batch_size=options.recipe.batch_size,
+        arch=spec_file.arch,
+        variant=spec_file.variant,
+        num_classes=manifest.num_classes,
+    )
+
+
+def defaults_of(options: Options) -> Mapping[str, object]:
+    """What options are where nobody gave them, by dotted names; it may follow from what was given."""
+    found = preset_of(options)
+    return {} if found is None else found.values
+
+
+def preset_lines(options: Options) -> Iterator[str]:
+    """The arithmetic of the preset, and what was given in place of it."""
+    found = preset_of(options)
+    assert found is not None
+    for name, value in found.values.items():
+        actual = attrgetter(name)(options)
+        if actual != value:
+            yield f"{name}: {actual}, as given, and not {value}"
+        elif name in found.arithmetic:
+            yield f"{name}: {found.arithmetic[name]}"
+    yield from schedule_lines(options.recipe, len(load_manifest(options.data).of("train")))
