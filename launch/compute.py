@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from supernet.depthwise.table import table_digest
 from supernet.native.build import library
 
 Amp = Literal["off", "bf16"]
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 TrainingAmp = Literal["off", "bf16", "fp16"]
 """Where gradients are scaled, which fp16 needs."""
 
@@ -48,6 +50,15 @@ def resolve_device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device must be one that torch finds here, but got {name!r}") from error
     return name
+
+
+def memory_bytes(device: str) -> int:
+    """All memory of a device; of the CPU what this machine, or the group of processes that this one is in, may have."""
+    if device != "cpu":
+        return torch.cuda.get_device_properties(device).total_memory
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [path.read_text("ascii").strip() for path in MEMORY_LIMITS if path.is_file()]
+    return min([whole, *(int(limit) for limit in limits if limit.isdecimal())])
 
 
 def resolve_threads(threads: int, *, ranks: int = 1) -> int:

@@ -56,6 +56,9 @@ def run(options: Options) -> int:
     if options.preset is not None:
         for line in preset_lines(options):
             console.log(f"preset {options.preset}: {line}")
+    if options.recipe.accumulation > 1:
+        size, number = options.recipe.batch_size, options.recipe.accumulation
+        console.log(f"a step's {size} clips come in {number} micro-batches on each of {options.ranks} ranks")
     if options.plan:
         return show_plan(plan(options, *check(options)), as_json=options.json)
     with torchrun_ranks() as ranks:

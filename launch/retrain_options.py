@@ -1,23 +1,26 @@
 """Options of a retraining, and what a preset makes of them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
 from launch.clips import ClipConfig, videos_of
-from launch.compute import TrainingAmp
+from launch.compute import TrainingAmp, memory_bytes, resolve_device
 from launch.rank_start import RankExecutor
 from launch.retrain_init import SCRATCH
 from launch.specs import find_spec, find_variant
 from retrain.presets import RecipePreset, check_preset, preset, schedule_lines, variant_of_preset
 from retrain.recipe import Recipe
+from search_spaces.floors import kept_bytes, operators
 from search_spaces.spec_json import SpecFile, make_spec_file
 from video.manifest import load_manifest
 
 POSITIONALS = ("spec",)
 SHORT = {"ray_address": "--ray-address"}
+MEMORY_SHARE = 0.5
+"""Of the memory, for the activations of training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +121,30 @@ def preset_of(options: Options) -> RecipePreset | None:
 def defaults_of(options: Options) -> Mapping[str, object]:
     """What options are where nobody gave them, by dotted names; it may follow from what was given."""
     found = preset_of(options)
-    return {} if found is None else found.values
+    return {**({} if found is None else found.values), "recipe.accumulation": fitting_accumulation(options)}
+
+
+def fitting_accumulation(options: Options) -> int:
+    """The fewest micro-batches whose activations fit into a part of the memory that there is; 1 where all do.
+
+    They are those that the arithmetic says the backward pass needs, and half as much again; the micro-batches have at
+    least two clips each. What a network of this kind takes at its peak is `movinas bench memory`.
+    """
+    spec_file, recipe = spec_of(options), options.recipe
+    per_rank = recipe.batch_size // max(1, options.ranks)
+    frames = recipe.subclip_frames or recipe.train_frames or spec_file.arch.clip.num_frames
+    found = operators(
+        spec_file.arch,
+        spec_file.variant,
+        num_classes=load_manifest(options.data).num_classes,
+        clip=replace(spec_file.arch.clip, num_frames=frames),
+    )
+    wanted = 1.5 * kept_bytes(found, dtype="fp32" if options.amp == "off" else "fp16")
+    device = resolve_device(options.device)
+    sharing = max(1, options.ranks) if device == "cpu" else 1
+    room = MEMORY_SHARE * memory_bytes(device) / sharing
+    numbers = [number for number in range(1, per_rank // 2 + 1) if per_rank % number == 0] or [1]
+    return next((number for number in numbers if wanted * per_rank / number <= room), numbers[-1])
 
 
 def preset_lines(options: Options) -> Iterator[str]:
