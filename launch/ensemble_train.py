@@ -188,7 +188,8 @@ def _tasks(folder: RunDir, options: Options) -> list[MemberTask]:
 
 
 def _training(options: Options, spec: str, *, out: Path, seed: int) -> retrain.Options:
-    given = {each.name for each in fields(retrain.Options)} & {each.name for each in fields(Options)}
+    where = {each.name for each in fields(ExecutorOptions)} - {"threads", "workers"}  # of the ensemble, not a member
+    given = {each.name for each in fields(retrain.Options)} & {each.name for each in fields(Options)} - where
     values = {name: getattr(options, name) for name in given - {"spec", "out", "seed", "variant", "json"}}
     return retrain.Options(**values, spec=spec, out=out, seed=seed)
 
