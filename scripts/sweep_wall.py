@@ -17,8 +17,8 @@ SEEDS = (0, 1)
 OPTIONS = [
     "--spaces=[nano]",
     "--proxy=frames=4,resolution=32",
-    "--search.steps=250",
-    "--search.checkpoint_every=125",
+    "--search.steps=500",
+    "--search.checkpoint_every=250",
     "--search.selection.num_policy=6",
     "--search.selection.num_random=6",
     "--search.warmup.op_fraction=0.05",

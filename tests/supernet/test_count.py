@@ -86,10 +86,10 @@ def on_meta(spec, variant=BASE):
     return macs.num, sum(parameter.numel() for parameter in net.parameters())
 
 
-@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-def test_shapes_of_200_random_networks_agree_with_the_arithmetic(space):
-    """At the space's own clips, all frames of them."""
-    for spec in random_specs(space, 200, seed=11):
+@pytest.mark.parametrize("name", SPACES)
+def test_shapes_of_random_networks_agree_with_the_arithmetic(name):
+    """At the space's own clips, all frames of them; 200 networks of the smaller spaces, whose layers are like all."""
+    for spec in random_specs(SPACES[name], 200 if name in ("nano", "a0") else 20, seed=11):
         assert on_meta(spec) == by_arithmetic(spec)
 
 
