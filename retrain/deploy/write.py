@@ -76,7 +76,7 @@ def deploy(ensemble: Ensemble, out: Path, plan: Plan) -> DeployedCard:
         SpecError: A stream of a network that does not stream.
         VideoError: The video of the check cannot be read.
     """
-    several = len(ensemble.members) > 1
+    several, space = len(ensemble.members) > 1, ensemble.label_space
     names = [f"{out.stem}.{n}{out.suffix}" if several else out.name for n in range(len(ensemble.members))]
     beside = [f"{out.stem}.json"] + ([f"{out.stem}_sample.py"] if plan.format == "onnx" else [])
     for name in (*names, *beside):
@@ -95,8 +95,8 @@ def deploy(ensemble: Ensemble, out: Path, plan: Plan) -> DeployedCard:
             mode=plan.mode,
             flat=plan.flat,
             class_names=ensemble.class_names,
-            scores="softmax",
-            parts=(OutputPart(name="", start=0, stop=len(ensemble.class_names)),),
+            scores="sigmoid" if space.multi_label else "softmax",
+            parts=tuple(OutputPart(name=head, start=part.start, stop=part.stop) for head, part in space.parts.items()),
             members=tuple(members),
             versions=_versions(),
         )

@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import json
+import runpy
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from search_spaces.variant import VARIANTS, Variant
 from supernet.calibrate import settle
 from supernet.video_net import VideoNet
 from video.encode import write_video
+from video.label_space import LabelHead
 
 STREAM, CLIP = Plan(format="onnx", mode="stream", check_frames=5), Plan(format="onnx", mode="clip")
 
@@ -295,3 +297,31 @@ def test_random_specs_keep_parity_over_100_frames(tmp_path, seed):
 
 def test_the_sample_is_a_file_of_ours():
     assert write.SAMPLE.read_text("utf-8").startswith('"""Classes of a video or a camera by a deployed network')
+
+
+VERBS = ("noun:cup", "verb:open", "verb:shut")
+BOTH = (LabelHead(name="noun", num_classes=1), LabelHead(name="verb", num_classes=2))
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("changes", "scores", "parts", "texts"),
+    [
+        ({}, "softmax", [("", 0, 3)], ["clap 0.6652, Gebärde zwölf 0.2447"]),
+        ({"multi_label": True}, "sigmoid", [("", 0, 3)], ["clap 0.8808, Gebärde zwölf 0.7311"]),
+        (
+            {"class_names": VERBS, "heads": BOTH},
+            "softmax",
+            [("noun", 0, 1), ("verb", 1, 3)],
+            ["noun:cup 1.0000", "verb:open 0.7311, verb:shut 0.2689"],
+        ),
+    ],
+)
+def test_the_json_says_how_logits_become_probabilities(tmp_path, changes, scores, parts, texts):
+    plan = Plan(format="safetensors", mode="stream", check_frames=1)
+    card = deploy(alone(made_net(), **changes), tmp_path / "net.safetensors", plan)
+    document = json.loads((tmp_path / "net.json").read_text("utf-8"))
+    assert (document["scores"], [tuple(part.values()) for part in document["parts"]]) == (scores, parts)
+    assert tuple(document["class_names"]) == card.class_names
+    likeliest = runpy.run_path(str(write.SAMPLE))["likeliest"]
+    assert [likeliest(np.array([0.0, 2.0, 1.0]), part, document, 2) for part in document["parts"]] == texts
