@@ -235,7 +235,7 @@ class Trajectory:
     """The embeddings of one clip's frames on two axes, in the order of time.
 
     Attributes:
-        label: True class.
+        label: True class; of several the first.
     """
 
     label: int

@@ -104,7 +104,8 @@ def measure(
         None where no clip has a whole window.
     """
     net.eval()
-    kept, labels = [], []
+    kept: list[Tensor] = []
+    labels: list[int | None] = []
     with (
         observed(net, (layer,)) as outputs,
         torch.autocast(device.type, dtype=amp_dtype, enabled=amp_dtype is not None),
@@ -114,7 +115,7 @@ def measure(
                 clips_BCTHW, labels_B = network_input(batch, device)
                 net(clips_BCTHW)
                 kept.append(of_frames(outputs[layer], num_clips=len(labels_B)).cpu().float())
-                labels += labels_B.tolist()
+                labels += map(_shown_class, labels_B)
     if not kept:
         return None
     x_BTC = torch.cat(kept) if layer == EMBEDDING else normalised(torch.cat(kept))
@@ -152,12 +153,21 @@ def principal_axes(x_BTC: Tensor) -> tuple[Tensor, float]:
     return points_X2.view(*x_BTC.shape[:2], 2), min(1.0, float(share))
 
 
-def _some(points_BT2: Tensor, labels: Sequence[int]) -> tuple[Trajectory, ...]:
+def _shown_class(label: Tensor) -> int | None:
+    """What a figure shows a clip as: its class, or of several, bool (K,), the first; None where it has none."""
+    if label.ndim == 0:
+        return int(label)
+    return int(label.int().argmax()) if label.any() else None
+
+
+def _some(points_BT2: Tensor, labels: Sequence[int | None]) -> tuple[Trajectory, ...]:
     """The first clips of every class, as many of each."""
-    each = max(1, MAX_TRAJECTORIES // len(set(labels)))
+    each = max(1, MAX_TRAJECTORIES // max(1, len(set(labels) - {None})))
     seen: Counter[int] = Counter()
     found: list[Trajectory] = []
     for points_T2, label in zip(points_BT2.tolist(), labels, strict=True):
+        if label is None:
+            continue
         seen[label] += 1
         if seen[label] <= each and len(found) < MAX_TRAJECTORIES:
             points = tuple((round(x, 4), round(y, 4)) for x, y in points_T2)

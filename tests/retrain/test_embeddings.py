@@ -102,3 +102,13 @@ def test_a_figure_has_a_few_clips_of_every_class():
 def test_nothing_is_measured_of_clips_without_a_window():
     assert measure(made(), [batch_of(0, size=2)], Recipe(), layer="embedding", device=CPU) is None
     assert measure(made(), [], Recipe(), layer="embedding", device=CPU) is None
+
+
+def test_a_figure_shows_clips_of_several_labels_under_their_first():
+    batch = batch_of(0, size=4, num_frames=4)
+    labels_BK = torch.tensor([[0, 1, 1], [0, 0, 0], [1, 0, 1], [0, 0, 1]], dtype=torch.bool)
+    report = measure(
+        made(), [dataclasses.replace(batch, labels_B=labels_BK)], Recipe(grw_window=3), layer="embedding", device=CPU
+    )
+    assert report.num_windows == 4
+    assert [each.label for each in report.trajectories] == [1, 0, 2]
