@@ -26,6 +26,11 @@ from search_spaces.strict_json import pretty
 
 POSITIONALS = ("spec",)
 SHORT = {"ray_address": "--ray-address"}
+OF_THE_WHOLE = {
+    *("spec", "out", "seed", "variant", "json"),
+    *("executor", "gpus", "ray_address", "max_failures"),  # of a retraining, how its ranks are run
+}
+"""Options that a retraining has under the same name, but which are not handed on to those of the networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +193,8 @@ def _tasks(folder: RunDir, options: Options) -> list[MemberTask]:
 
 
 def _training(options: Options, spec: str, *, out: Path, seed: int) -> retrain.Options:
-    given = {each.name for each in fields(retrain.Options)} & {each.name for each in fields(Options)}
-    values = {name: getattr(options, name) for name in given - {"spec", "out", "seed", "variant", "json"}}
+    shared = {each.name for each in fields(retrain.Options)} & {each.name for each in fields(Options)}
+    values = {name: getattr(options, name) for name in shared - OF_THE_WHOLE}
     return retrain.Options(**values, spec=spec, out=out, seed=seed)
 
 

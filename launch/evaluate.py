@@ -132,11 +132,13 @@ def _embeddings(
     ensemble: Ensemble, items: Sequence[VideoItem], options: Options, compute: Compute
 ) -> EmbeddingReport | None:
     """Of the first videos; None of an ensemble, and where the network has no temporal head and was not smoothed."""
+    if len(ensemble.members) > 1:
+        return None
     recipe, member = Recipe(), ensemble.members[0]
     if not (is_ensemble_file(options.run) or is_model_folder(options.run)):
         recipe = options_of(open_run(options.run, kind="retrain"), RetrainOptions).recipe
     layer = recipe.grw_layers[0] if recipe.grw_weight else EMBEDDING
-    if len(ensemble.members) > 1 or layer not in layer_names(member.card.arch, member.card.variant):
+    if layer not in layer_names(member.card.arch, member.card.variant):
         return None
     clips = clips_of(
         member, items[:EMBEDDED_VIDEOS], options.clips, (View(),), batch_size=options.batch_size, compute=compute

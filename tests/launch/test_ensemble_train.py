@@ -7,8 +7,9 @@ import pytest
 import torch
 from program import call, call_json
 
-from launch import ensemble_train
+from launch import ensemble_train, retrain
 from launch.cli import INTERRUPTED, main
+from launch.options import from_yaml, to_yaml
 from retrain.model_file import load_model, read_card
 from search_spaces.ensemble_json import read_ensemble
 from search_spaces.spec_json import read_spec
@@ -112,6 +113,15 @@ def test_killed_between_its_members_it_goes_on(capsys, trained, spec, motion_man
     assert names == ["member0", "member1", "member1"]
     assert weights(tmp_path / "run") == weights(trained)
     assert (tmp_path / "run/ensemble.json").read_bytes() == (trained / "ensemble.json").read_bytes()
+
+
+@pytest.mark.parametrize("executor", [{}, {"executor": "ray", "gpus": 0.5, "parallel": 2, "max_failures": 7}])
+def test_a_network_is_trained_in_one_process_wherever_it_is(executor, spec, tmp_path):
+    options = ensemble_train.Options(spec=str(spec), data=tmp_path, out=tmp_path, threads=2, workers=1, **executor)
+    training = ensemble_train._training(options, str(spec), out=tmp_path / "member0", seed=4)
+    assert from_yaml(retrain.Options, to_yaml(training)) == training
+    assert (training.executor, training.gpus, training.ranks, training.max_failures) == ("inline", 0, 1, 3)
+    assert (training.threads, training.workers, training.seed) == (2, 1, 4)
 
 
 def test_bad_input_makes_no_folder(capsys, trained, retrain_run, spec, motion_manifest, tmp_path):
