@@ -10,7 +10,10 @@ from retrain.recipe import Recipe
 from supernet.optim import RMSProp, WeightAverage, adamw, rate_factor
 
 CLASSIFIER = "head.classifier."
-"""Tensors that a new set of classes begins with; they learn at the full rate, and L2 leaves their kernel alone."""
+"""Tensors that a new set of classes begins with."""
+TOP = (CLASSIFIER, "head.temporal.")
+"""Tensors above the backbone, classifier and temporal head: they learn at the full rate, as in grw.md 5, and are no
+kernels of convolutions, which L2 is of."""
 
 
 class WeightUpdate:
@@ -81,24 +84,24 @@ class WeightUpdate:
 def parameter_groups(net: nn.Module, recipe: Recipe) -> Iterator[dict[str, Any]]:
     """Trainable parameters by whether they decay and how fast they learn; groups without any are left out."""
     named = [(name, parameter) for name, parameter in net.named_parameters() if parameter.requires_grad]
-    for new in (False, True) if recipe.backbone_rate != 1.0 else (None,):
+    for top in (False, True) if recipe.backbone_rate != 1.0 else (None,):
         for decays in (True, False):
             chosen = [
                 parameter
                 for name, parameter in named
-                if (new is None or name.startswith(CLASSIFIER) == new) and _decays(name, parameter, recipe) == decays
+                if (top is None or name.startswith(TOP) == top) and _decays(name, parameter, recipe) == decays
             ]
             if chosen:
                 yield {
                     "params": chosen,
                     "weight_decay": recipe.weight_decay if decays else 0.0,
-                    "rate_factor": recipe.backbone_rate if new is False else 1.0,
+                    "rate_factor": recipe.backbone_rate if top is False else 1.0,
                 }
 
 
 def _decays(name: str, parameter: Tensor, recipe: Recipe) -> bool:
-    """Kernels and matrices; under L2, kernels of convolutions alone: all of a MoViNet's layers but the classifier."""
-    return parameter.dim() > 1 and not (recipe.optimizer == "rmsprop" and name.startswith(CLASSIFIER))
+    """Kernels and matrices; under L2, kernels of convolutions alone: all but the classifier and the temporal head."""
+    return parameter.dim() > 1 and not (recipe.optimizer == "rmsprop" and name.startswith(TOP))
 
 
 @torch.no_grad()

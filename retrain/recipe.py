@@ -28,7 +28,7 @@ class Recipe:
         learning_rate: Peak of the schedule.
         schedule: How the rate falls after the warm-up: cosine, linear, or constant.
         warmup_epochs: Over which the rate rises linearly.
-        backbone_rate: Rate of all but the classifier, relative to the learning rate, above 0.
+        backbone_rate: Rate of all but classifier and temporal head, relative to the learning rate, above 0.
         epsilon: Of the optimizer; None takes 1e-8 for AdamW and 1 for RMSProp, within its root.
         momentum: Of RMSProp, in [0, 1).
         rms_decay: Of RMSProp's mean squares, in [0, 1).

@@ -9,6 +9,7 @@ from made_nets import TINY_SPEC, randomise
 
 from retrain.optimizer import WeightUpdate, clip_each, parameter_groups
 from retrain.recipe import Recipe
+from search_spaces.temporal_head import TemporalHead
 from search_spaces.variant import VARIANTS, Variant
 from supernet.layers import ConvNorm, SqueezeExcitation
 from supernet.video_net import VideoNet
@@ -22,6 +23,8 @@ RMSPROP = Recipe(
     max_gradient_norm=None,
     ema_decay=0.0,
 )
+
+WITH_HEAD = Variant(temporal_head=TemporalHead(embed_dim=8, heads=2, mlp_dim=8))
 
 
 def net_with_gradients(variant=None, seed=0):
@@ -38,15 +41,16 @@ def update_of(net, recipe, *, num_steps=10, steps_per_epoch=5):
 
 
 def kernels_of(net):
-    """By kind of layer, not by name: convolutions, those of squeeze-and-excitation, and the dense layer."""
+    """By kind of layer, not by name: convolutions, those of squeeze-and-excitation, and the dense layer, if any."""
     kernels = [layer.weight for layer in net.modules() if isinstance(layer, ConvNorm)]
     for layer in net.modules():
         if isinstance(layer, SqueezeExcitation):
             kernels += [layer.reduce_weight, layer.expand_weight]
-    return {id(kernel) for kernel in [*kernels, net.head.dense_weight]}
+    dense = [net.head.dense_weight] if net.head.temporal is None else []
+    return {id(kernel) for kernel in [*kernels, *dense]}
 
 
-@pytest.mark.parametrize("variant", [Variant(), VARIANTS["released-stream"]], ids=["clip", "stream"])
+@pytest.mark.parametrize("variant", [Variant(), VARIANTS["released-stream"], WITH_HEAD], ids=["clip", "stream", "head"])
 def test_l2_is_of_the_kernels_of_convolutions_alone(variant):
     net = net_with_gradients(variant)
     names = {id(parameter): name for name, parameter in net.named_parameters()}
@@ -127,8 +131,9 @@ def test_gradients_are_clipped_together():
         torch.testing.assert_close(parameter.grad, before[name] * (2.0 / length), rtol=1e-4, atol=1e-6)
 
 
-def test_the_backbone_learns_at_a_rate_of_its_own():
-    net = net_with_gradients()
+@pytest.mark.parametrize("variant", [Variant(), WITH_HEAD], ids=["dense", "head"])
+def test_the_backbone_learns_at_a_rate_of_its_own(variant):
+    net = net_with_gradients(variant)
     update = update_of(net, Recipe(learning_rate=0.2, backbone_rate=0.1, warmup_epochs=2.0), num_steps=20)
     assert update.rate(0) == pytest.approx(0.02)
     update.step(4)
@@ -138,7 +143,8 @@ def test_the_backbone_learns_at_a_rate_of_its_own():
     }
     assert set(rates) == set(names.values())
     for name, rate in rates.items():
-        assert rate == pytest.approx(0.1 if name.startswith("head.classifier.") else 0.01), name
+        on_top = name.startswith(("head.classifier.", "head.temporal."))
+        assert rate == pytest.approx(0.1 if on_top else 0.01), name
 
 
 @pytest.mark.parametrize(
