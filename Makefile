@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# files of tests to as many processes as there are cores, four at most, for the larger ones take gigabytes
+SHARED := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow check install clean
 
@@ -8,10 +10,10 @@ demo: $(VENV)/.installed  ## The whole path on generated videos: search, export,
 	$(BIN)/movinas demo
 
 test: $(VENV)/.installed-dev  ## The tests, in minutes.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SHARED)
 
 test-slow: $(VENV)/.installed-dev  ## The tests that take minutes; CI runs them too.
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(SHARED) -m slow
 
 check: $(VENV)/.installed-dev  ## What CI runs before the tests: lint, format, types, layers.
 	PYTHON=$(BIN)/python scripts/check
