@@ -178,7 +178,7 @@ def _finetune(*, num_train_videos: int, batch_size: int) -> RecipePreset:
         values=values,
         arithmetic={
             "recipe.learning_rate": rate_line,
-            "recipe.backbone_rate": f"{rate:.4g} x 0.1 = {0.1 * rate:.4g} for all but the new classifier and a temporal head",
+            "recipe.backbone_rate": f"{rate:.4g} x 0.1 = {0.1 * rate:.4g} for all but new classifier and temporal head",
             "recipe.epochs": epochs_line,
         },
     )

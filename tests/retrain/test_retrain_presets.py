@@ -127,7 +127,7 @@ def test_fine_tuning_has_a_new_head_and_a_slow_backbone():
     assert (recipe.new_head, recipe.backbone_rate) == (True, 0.1)
     assert recipe.learning_rate == pytest.approx(0.01)
     assert recipe.epochs == 60
-    assert found.arithmetic["recipe.backbone_rate"].startswith("0.01 x 0.1 = 0.001 for all but the new classifier")
+    assert found.arithmetic["recipe.backbone_rate"].startswith("0.01 x 0.1 = 0.001 for all but new classifier")
 
 
 @pytest.mark.parametrize("name", PRESETS)
