@@ -10,8 +10,7 @@ import torch
 from launch import console
 from launch.clips import ClipConfig, Tally, once, videos_of
 from launch.compute import Amp, Compute, set_up
-from launch.runs import require_streams
-from launch.trained import clip_of, is_ensemble_file, load_trained
+from launch.trained import clip_of, load_trained, require_all_stream
 from retrain.deploy.card import DeployedCard, FileFormat
 from retrain.deploy.check import Run
 from retrain.deploy.int8 import Accuracy, Int8Bounds
@@ -31,7 +30,8 @@ class Options:
     """Write a trained network for use elsewhere, with a JSON beside it, once the file says what the network says.
 
     Attributes:
-        run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models.
+        run: Run folder of a finished retraining or of an ensemble's training, folder of a network, or an ensemble file
+            that names its models.
         out: File to write, ending in .onnx, .pt2 or .safetensors; members of an ensemble get a number before that.
         format: onnx, with a sample script that runs it; pt2, a program of torch.export; safetensors, weights and card
             for retrain.model_file.load_model.
@@ -94,9 +94,7 @@ def run(options: Options) -> int:
     compute = set_up(options)
     ensemble = load_trained(options.run)
     if options.stream:
-        for number, member in enumerate(ensemble.members):
-            where = f"members[{number}]" if is_ensemble_file(options.run) else None
-            require_streams(member.card, path=options.run, where=where)
+        require_all_stream(ensemble, path=options.run)
     card = deploy(
         ensemble,
         options.out,

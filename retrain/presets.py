@@ -5,8 +5,9 @@ them. What is given by the user stays as given.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from retrain.recipe import Recipe
@@ -41,6 +42,14 @@ class RecipePreset:
 
     values: Mapping[str, object]
     arithmetic: Mapping[str, str]
+
+    def lines(self, options: object) -> Iterator[str]:
+        """The arithmetic behind `options`, and what they have in place of the preset's values."""
+        for name, value in self.values.items():
+            if (actual := attrgetter(name)(options)) != value:
+                yield f"{name}: {actual}, as given, and not {value}"
+            elif name in self.arithmetic:
+                yield f"{name}: {self.arithmetic[name]}"
 
 
 def preset(
@@ -178,7 +187,8 @@ def _finetune(*, num_train_videos: int, batch_size: int) -> RecipePreset:
         values=values,
         arithmetic={
             "recipe.learning_rate": rate_line,
-            "recipe.backbone_rate": f"{rate:.4g} x 0.1 = {0.1 * rate:.4g} for all but the classifier, which is new, and a temporal head",
+            "recipe.backbone_rate": f"{rate:.4g} x 0.1 = {0.1 * rate:.4g} for all but the classifier, which is new, "
+            "and a temporal head",
             "recipe.epochs": epochs_line,
         },
     )
