@@ -39,7 +39,7 @@ class Options:
         flat: No tensor of more than four dimensions: a buffer's pixels lie in a row, a clip comes as its frames.
         int8: Weights of pointwise layers in int8, activations quantised as they come; refused where it costs too much.
         int8_max_difference: Bound for int8 without data: largest change of a logit, relative to the largest logit.
-        int8_max_drop: Bound for int8 with data: largest loss of top-1.
+        int8_max_drop: Bound for int8 with data: largest loss of top-1, or of the mAP of several labels.
         data: Manifest that int8 is judged on.
         split: Which of its videos.
         video: Video file that the written file is checked on; None generates one.
@@ -108,11 +108,11 @@ def run(options: Options) -> int:
             num_threads=compute.num_threads,
         ),
     )
-    _show(card, options)
+    _show(card, options, metric=ensemble.label_space.metric)
     return 0
 
 
-def _show(card: DeployedCard, options: Options) -> None:
+def _show(card: DeployedCard, options: Options, *, metric: str) -> None:
     if options.json:
         console.show_json(asdict(card))
         return
@@ -122,7 +122,7 @@ def _show(card: DeployedCard, options: Options) -> None:
             f"state; logits of {member.check.num_frames} frames are the network's to {member.check.difference:.1e}"
         )
         if (int8 := member.int8) is not None:
-            drop = "" if int8.top1 is None else f", top-1 {int8.top1:.4f} after {int8.fp32_top1:.4f}"
+            drop = "" if int8.top1 is None else f", {metric} {int8.top1:.4f} after {int8.fp32_top1:.4f}"
             console.show(f"  int8 in {int8.num_layers} layers: logits move by {int8.difference:.3f}{drop}")
     beside = options.out.with_suffix(".json")
     sample = f", and to try it: python {options.out.parent / options.out.stem}_sample.py VIDEO"
