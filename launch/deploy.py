@@ -10,8 +10,7 @@ import torch
 from launch import console
 from launch.clips import ClipConfig, Tally, once, videos_of
 from launch.compute import Amp, Compute, set_up
-from launch.runs import require_streams
-from launch.trained import clip_of, is_ensemble_file, load_trained
+from launch.trained import clip_of, load_trained, require_all_stream
 from retrain.deploy.card import DeployedCard, FileFormat
 from retrain.deploy.check import Run
 from retrain.deploy.int8 import Accuracy, Int8Bounds
@@ -31,7 +30,8 @@ class Options:
     """Write a trained network for use elsewhere, with a JSON beside it, once the file says what the network says.
 
     Attributes:
-        run: Run folder of a finished retraining, folder of a network, or an ensemble file that names its models.
+        run: Run folder of a finished retraining or of an ensemble's training, folder of a network, or an ensemble file
+            that names its models.
         out: File to write, ending in .onnx, .pt2 or .safetensors; members of an ensemble get a number before that.
         format: onnx, with a sample script that runs it; pt2, a program of torch.export; safetensors, weights and card
             for retrain.model_file.load_model.
@@ -39,7 +39,7 @@ class Options:
         flat: No tensor of more than four dimensions: a buffer's pixels lie in a row, a clip comes as its frames.
         int8: Weights of pointwise layers in int8, activations quantised as they come; refused where it costs too much.
         int8_max_difference: Bound for int8 without data: largest change of a logit, relative to the largest logit.
-        int8_max_drop: Bound for int8 with data: largest loss of top-1.
+        int8_max_drop: Bound for int8 with data: largest loss of top-1, or of the mAP of several labels.
         data: Manifest that int8 is judged on.
         split: Which of its videos.
         video: Video file that the written file is checked on; None generates one.
@@ -94,9 +94,7 @@ def run(options: Options) -> int:
     compute = set_up(options)
     ensemble = load_trained(options.run)
     if options.stream:
-        for number, member in enumerate(ensemble.members):
-            where = f"members[{number}]" if is_ensemble_file(options.run) else None
-            require_streams(member.card, path=options.run, where=where)
+        require_all_stream(ensemble, path=options.run)
     card = deploy(
         ensemble,
         options.out,
@@ -110,11 +108,11 @@ def run(options: Options) -> int:
             num_threads=compute.num_threads,
         ),
     )
-    _show(card, options)
+    _show(card, options, metric=ensemble.label_space.metric)
     return 0
 
 
-def _show(card: DeployedCard, options: Options) -> None:
+def _show(card: DeployedCard, options: Options, *, metric: str) -> None:
     if options.json:
         console.show_json(asdict(card))
         return
@@ -124,7 +122,7 @@ def _show(card: DeployedCard, options: Options) -> None:
             f"state; logits of {member.check.num_frames} frames are the network's to {member.check.difference:.1e}"
         )
         if (int8 := member.int8) is not None:
-            drop = "" if int8.top1 is None else f", top-1 {int8.top1:.4f} after {int8.fp32_top1:.4f}"
+            drop = "" if int8.top1 is None else f", {metric} {int8.top1:.4f} after {int8.fp32_top1:.4f}"
             console.show(f"  int8 in {int8.num_layers} layers: logits move by {int8.difference:.3f}{drop}")
     beside = options.out.with_suffix(".json")
     sample = f", and to try it: python {options.out.parent / options.out.stem}_sample.py VIDEO"

@@ -1,13 +1,13 @@
 """`movinas ensemble train`: all networks of an ensemble with one command, in one folder that answers as one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from launch import console, members, retrain, sweeps
-from launch.clips import ClipConfig, manifest_text
-from launch.compute import Amp, environment_of
+from launch.clips import ClipConfig, manifest_text, videos_of
+from launch.compute import TrainingAmp, environment_of
 from launch.ensemble import ensemble_of
 from launch.executors import ExecutorOptions, check_executor
 from launch.options import to_yaml
@@ -19,15 +19,19 @@ from results.files import replace_file
 from results.records import TrainedRecord
 from results.run_dir import RunDir, create_run
 from retrain.ensemble import assemble
+from retrain.presets import RecipePreset, check_preset, preset, schedule_lines, variant_of_preset
 from retrain.recipe import Recipe
+from search_spaces.ensemble import EnsembleSpec
 from search_spaces.ensemble_json import make_ensemble_file, read_ensemble
-from search_spaces.spec_json import make_spec_file, write_spec
+from search_spaces.errors import UsageError
+from search_spaces.spec_json import Provenance, make_spec_file, write_spec
 from search_spaces.strict_json import pretty
+from video.manifest import load_manifest
 
 POSITIONALS = ("spec",)
 SHORT = {"ray_address": "--ray-address"}
 OF_THE_WHOLE = {
-    *("spec", "out", "seed", "variant", "json"),
+    *("spec", "out", "seed", "variant", "preset", "json"),
     *("executor", "gpus", "ray_address", "max_failures"),  # of a retraining, how its ranks are run
 }
 """Options that a retraining has under the same name, but which are not handed on to those of the networks."""
@@ -43,12 +47,13 @@ class Options(ExecutorOptions):
         data: Manifest; trains on its train split, measures on val.
         out: Folder to make.
         variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the file.
+        preset: paper, released, small or finetune, as of a retraining; what it sets must be the same for all networks.
         init: As of a retraining, for every network.
         recipe: Epochs, batch size, rates; clip lengths are those of each network unless it says otherwise.
         clips: Reading of the videos.
         seed: Of the first network.
         device: auto, cpu, cuda, ...
-        amp: Autocast of the networks.
+        amp: Autocast of the networks: off, bf16, or fp16 with a scaled loss.
         json: Print one JSON document at the end.
     """
 
@@ -56,12 +61,13 @@ class Options(ExecutorOptions):
     data: Path
     out: Path
     variant: str | None = None
+    preset: str | None = None
     init: str = "scratch"
     recipe: Recipe = field(default_factory=Recipe)
     clips: ClipConfig = field(default_factory=ClipConfig)
     seed: int = 0
     device: str = "auto"
-    amp: Amp = "off"
+    amp: TrainingAmp = "off"
     json: bool = False
 
 
@@ -76,8 +82,12 @@ class MemberTask:
 
 def run(options: Options) -> int:
     """Check everything, make the folder, train what it lacks, and name the trained networks in its ensemble file."""
-    ensemble, provenance = ensemble_of(find_spec_or_ensemble(options.spec, variant=options.variant))
+    ensemble, provenance = _found(options)
     check_executor(options)
+    if (found := _preset(options)) is not None:
+        num_videos = len(load_manifest(options.data).of("train"))
+        for line in (*found.lines(options), *schedule_lines(options.recipe, num_videos)):
+            console.log(f"preset {options.preset}: {line}")
     options = replace(options, data=options.data.resolve(), out=options.out.resolve(), init=absolute_init(options.init))
     manifest = None
     for member in ensemble.members:  # refuses what would not train, before a folder is there
@@ -97,6 +107,12 @@ def run(options: Options) -> int:
     with sweeps.held_new(folder):
         execute(folder, options)
         return end(folder, as_json=options.json)
+
+
+def defaults_of(options: Options) -> Mapping[str, object]:
+    """What the preset says of the recipe."""
+    found = _preset(options)
+    return {} if found is None else found.values
 
 
 def execute(folder: RunDir, options: Options) -> None:
@@ -178,6 +194,48 @@ def train(task: MemberTask) -> TrainedRecord:
         val_top1=card.val_top1,
         metric=card.label_space.metric,
     )
+
+
+def _found(options: Options) -> tuple[EnsembleSpec, Provenance]:
+    """The ensemble, in the variant that was asked for, or else that of the preset or its file, and its origin."""
+    check_preset(options.preset)
+    ensemble, provenance = ensemble_of(find_spec_or_ensemble(options.spec, variant=options.variant))
+    if options.variant is None:
+        members = [replace(each, variant=variant_of_preset(options.preset, each.variant)) for each in ensemble.members]
+        ensemble = EnsembleSpec(members=tuple(members))
+    return ensemble, provenance
+
+
+def _preset(options: Options) -> RecipePreset | None:
+    """The preset for the networks, their data and batch; None without one.
+
+    Raises:
+        UsageError: It is not the same for all of them.
+    """
+    ensemble, _ = _found(options)
+    if options.preset is None:
+        return None
+    manifest = load_manifest(options.data)
+    first, *others = (
+        preset(
+            options.preset,
+            num_train_videos=len(videos_of(manifest, "train", path=options.data)),
+            batch_size=options.recipe.batch_size,
+            arch=member.arch,
+            variant=member.variant,
+            num_classes=manifest.num_classes,
+        )
+        for member in ensemble.members
+    )
+    for number, other in enumerate(others, start=1):
+        for name, value in first.values.items():
+            if other.values[name] != value:
+                raise UsageError(
+                    f"preset {options.preset} must say the same for all networks of an ensemble, but {name} is {value} "
+                    f"for members[0] and {other.values[name]} for members[{number}]; train them one by one, and run: "
+                    "movinas ensemble FILE RUN ... --out DIR"
+                )
+    return first
 
 
 def _tasks(folder: RunDir, options: Options) -> list[MemberTask]:

@@ -11,7 +11,7 @@ from launch.runs import model_folder, variant_of
 from results.checkpoint import load_newest
 from results.run_dir import open_run
 from retrain.model_file import WEIGHTS as MODEL_WEIGHTS
-from retrain.model_file import is_model_folder, load_model
+from retrain.model_file import is_model_file, is_model_folder, load_model
 from retrain.optimizer import CLASSIFIER
 from retrain.recipe import Recipe
 from search_spaces.errors import UsageError, WeightsError, shown
@@ -69,8 +69,8 @@ def start(
 
     Args:
         spec_file: The network.
-        init: scratch, supernet:RUN, retrain:RUN, or weights:FILE; a file beside its `model.json` or the folder of both
-            says which classes it knows, any other safetensors file does not.
+        init: scratch, supernet:RUN, retrain:RUN, or weights:FILE; a file beside its `model.json`, the folder of both,
+            or a deployed file with that in its header says which classes it knows, any other safetensors file does not.
         class_names: Of its outputs.
         seed: Of what is drawn.
         recipe: Says what is dropped in training, and whether the classifier is a new one.
@@ -154,14 +154,16 @@ def _given(kind: str, path: Path, spec_file: SpecFile) -> tuple[Mapping[str, Ten
     folder = path.parent if path.name == MODEL_WEIGHTS else path
     if is_model_folder(folder):
         return _of_model(folder, spec_file)
+    if is_model_file(path):
+        return _of_model(path, spec_file)
     try:
         return from_bytes(path.read_bytes()), None
     except OSError as error:
         raise WeightsError(f"must be a readable file, but got {error.strerror}", path=path) from error
 
 
-def _of_model(folder: Path, spec_file: SpecFile) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
-    net, card = load_model(folder)
+def _of_model(path: Path, spec_file: SpecFile) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+    net, card = load_model(path)
     conv = spec_file.variant.conv
     if conv != "3d" and card.variant.conv not in ("3d", conv):
         net = converted(net, conv)

@@ -118,6 +118,14 @@ def is_model_folder(path: Path) -> bool:
     return (path / CARD).is_file()
 
 
+def is_model_file(path: Path) -> bool:
+    """Whether `path` is a file of safetensors with the card of a network in its header."""
+    try:
+        return path.is_file() and KIND in _header(path)
+    except (OSError, SafetensorError):
+        return False
+
+
 def read_card(folder: Path) -> ModelCard:
     """Read and check what `folder` says of its network.
 
@@ -160,8 +168,7 @@ def load_model(path: Path) -> tuple[VideoNet, ModelCard]:
 
 def _card_in_header(path: Path) -> ModelCard:
     try:
-        with safe_open(path, framework="pt") as file:
-            texts = file.metadata() or {}
+        texts = _header(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"must be a readable file of safetensors, but got {error}", path=path) from error
     if KIND not in texts:
@@ -170,6 +177,11 @@ def _card_in_header(path: Path) -> ModelCard:
         return _checked_card(loads(texts[KIND]), path=path)
     except DocumentError as error:
         raise SpecError(error.message, path=path, where=KIND) from error
+
+
+def _header(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def _checked_card(document: object, *, path: Path) -> ModelCard:

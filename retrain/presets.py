@@ -5,8 +5,9 @@ them. What is given by the user stays as given.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from retrain.recipe import Recipe
@@ -41,6 +42,14 @@ class RecipePreset:
 
     values: Mapping[str, object]
     arithmetic: Mapping[str, str]
+
+    def lines(self, options: object) -> Iterator[str]:
+        """The arithmetic behind `options`, and what they have in place of the preset's values."""
+        for name, value in self.values.items():
+            if (actual := attrgetter(name)(options)) != value:
+                yield f"{name}: {actual}, as given, and not {value}"
+            elif name in self.arithmetic:
+                yield f"{name}: {self.arithmetic[name]}"
 
 
 def preset(

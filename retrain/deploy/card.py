@@ -19,7 +19,8 @@ class Int8:
         num_layers: Layers that have them.
         difference: Of the logits, as in `Check`.
         max_difference: What it had to stay below where no manifest was given.
-        top1: Accuracy on the videos of a manifest; `fp32_top1` that of the network; None where none was given.
+        top1: Accuracy on the videos of a manifest, or what `LabelSpace.metric` says in its place; `fp32_top1` that of
+            the network; None where none was given.
         fp32_top1: Likewise.
         max_drop: What their difference may be at most.
         num_videos: Videos that both are over; 0 where no manifest was given.

@@ -12,7 +12,7 @@ from search_spaces.errors import DeployError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """Of a file beside its network, on the videos of a manifest, in [0, 1]."""
+    """Of a file beside its network, on the videos of a manifest, in [0, 1]: top-1, or `LabelSpace.metric`."""
 
     top1: float
     fp32_top1: float
@@ -25,7 +25,7 @@ class Int8Bounds:
 
     Attributes:
         max_difference: Of logits to those of the network, as in `Check`; counts where there is no `measure`.
-        max_drop: Of top-1.
+        max_drop: Of accuracy.
         measure: Accuracy of a member, by its number, and of what a call of its file says, (T, 3, R, R) to (K,), on
             clips; None where there is no manifest.
     """
@@ -65,7 +65,7 @@ def judged(
         )
     if accuracy is not None and accuracy.fp32_top1 - accuracy.top1 > bounds.max_drop:
         raise DeployError(
-            f"int8 must cost at most {bounds.max_drop:g} of top-1, but takes it from {accuracy.fp32_top1:.4f} to "
+            f"int8 must cost at most {bounds.max_drop:g} of accuracy, but takes it from {accuracy.fp32_top1:.4f} to "
             f"{accuracy.top1:.4f} on {accuracy.num_videos} videos; leave --int8 out",
             path=path,
         )

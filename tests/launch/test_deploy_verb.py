@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_models import card_of, made_net
 from program import call, call_json
 
 from retrain.deploy import folded
-from retrain.model_file import load_model
+from retrain.model_file import load_model, save_model
 from search_spaces.ensemble import EnsembleMember, EnsembleSpec
 from search_spaces.ensemble_json import make_ensemble_file, write_ensemble
 from video.decode import decode_all
+from video.encode import write_video
 from video.sampling import View, crop_at, crop_clip
+from video.synthetic import render
 
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
@@ -143,6 +146,26 @@ def test_int8_is_judged_on_a_manifest(capsys, tmp_path, stream_run, motion_manif
         capsys, "evaluate", stream_run, "--data", motion_manifest, "--split=val", "--threads=1", "--workers=0"
     )["top1"] == pytest.approx(int8["fp32_top1"])
     assert {path.name for path in tmp_path.iterdir()} == {"net.onnx", "net.json", "net_sample.py"}
+
+
+@needs_onnx
+def test_int8_is_told_in_the_figure_that_networks_are_chosen_by(capsys, tmp_path):
+    network, out = tmp_path / "net", tmp_path / "net.onnx"
+    net = made_net()
+    save_model(net, card_of(net, multi_label=True), network)
+    rows = [
+        {"schema": 1, "kind": "movinas.manifest", "class_names": list(card_of(net).class_names), "multi_label": True},
+        {"id": "a", "path": "a.mp4", "labels": [0, 2], "split": "val"},
+    ]
+    (tmp_path / "data.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+    write_video(tmp_path / "a.mp4", render("turn_left", 0, seed=0, size=16, num_frames=8, rate_fps=8), rate_fps=8)
+    small = ["--check_frames=2", "--threads=1", "--workers=0", "--clips.cache_bytes=0", "--int8_max_drop=1"]
+    code, text, err = call(
+        capsys, "deploy", network, "--stream", "--int8", f"--data={tmp_path / 'data.jsonl'}", f"--out={out}", *small
+    )
+    assert code == 0, err
+    assert ", mAP 1.0000 after 1.0000" in text
+    assert json.loads((tmp_path / "net.json").read_text("utf-8"))["scores"] == "sigmoid"
 
 
 @pytest.mark.parametrize("kind", ["pt2", "safetensors"])

@@ -1,6 +1,7 @@
 """`movinas ensemble train`: both networks in one folder, which evaluate, stream, inspect, report and resume take."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,14 @@ from program import call, call_json
 from launch import ensemble_train, retrain
 from launch.cli import INTERRUPTED, main
 from launch.options import from_yaml, to_yaml
+from launch.runs import options_of
+from results.run_dir import open_run
 from retrain.model_file import load_model, read_card
-from search_spaces.ensemble_json import read_ensemble
+from search_spaces.ensemble import EnsembleMember, EnsembleSpec
+from search_spaces.ensemble_json import make_ensemble_file, read_ensemble, write_ensemble
+from search_spaces.published import published
 from search_spaces.spec_json import read_spec
+from search_spaces.variant import Variant
 from supernet.stream import Stream
 from video.frame_stream import Look, stream_frames
 from video.manifest import load_manifest
@@ -122,6 +128,33 @@ def test_a_network_is_trained_in_one_process_wherever_it_is(executor, spec, tmp_
     assert from_yaml(retrain.Options, to_yaml(training)) == training
     assert (training.executor, training.gpus, training.ranks, training.max_failures) == ("inline", 0, 1, 3)
     assert (training.threads, training.workers, training.seed) == (2, 1, 4)
+
+
+def test_a_preset_is_scaled_to_the_networks_and_their_data(capsys, spec, motion_manifest, tmp_path):
+    given = ["--preset=paper", "--recipe.batch_size=16", "--recipe.epochs=1", "--recipe.rezero_init=0.5"]
+    training = ["ensemble", "train", spec, "--data", motion_manifest, "--out", tmp_path / "run", *given]
+    code, _, err = call(capsys, *training)
+    assert code == 0, err
+    assert "preset paper: recipe.learning_rate: 1.8 x 16 / 1024 = 0.02813, of TensorFlow's RMSProp" in err
+    assert "preset paper: warm-up: 5 epochs x" in err
+    assert "preset paper: recipe.epochs: 1, as given, and not 240" in err
+    assert "preset paper: recipe.rezero_init: 0.5, as given, and not 0.0" in err
+    kept = [options_of(open_run(tmp_path / f"run/members/member{k}"), retrain.Options) for k in range(2)]
+    for options in kept:
+        assert options.recipe == options_of(open_run(tmp_path / "run"), ensemble_train.Options).recipe
+        assert (options.recipe.optimizer, options.recipe.learning_rate) == ("rmsprop", 1.8 * 16 / 1024)
+        assert read_spec(Path(options.spec)).variant.activation == "hard_swish"
+
+
+def test_a_preset_must_be_the_same_for_all_networks(capsys, motion_manifest, tmp_path):
+    arguments = ["--data", motion_manifest, "--out", tmp_path / "run", "--preset"]
+    members = [EnsembleMember(arch=published(name), variant=Variant()) for name in ("A0", "A2")]
+    path = write_ensemble(make_ensemble_file(EnsembleSpec(members=tuple(members))), tmp_path)
+    code, out, err = call(capsys, "ensemble", "train", path, *arguments, "released")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "recipe.dropout is 0.2 for members[0] and 0.5 for members[1]" in err
+    code, _, err = call(capsys, "ensemble", "train", path, *arguments, "papr")
+    assert (code, "preset must be one of paper, released, small, finetune, but got 'papr'" in err) == (2, True)
 
 
 def test_bad_input_makes_no_folder(capsys, trained, retrain_run, spec, motion_manifest, tmp_path):

@@ -11,7 +11,7 @@ from program import call, call_json
 
 from launch.retrain_init import describe, start
 from results.run_dir import open_run
-from retrain.model_file import ModelCard, load_model, save_model
+from retrain.model_file import ModelCard, file_of, is_model_file, load_model, save_model
 from retrain.recipe import Recipe
 from search_spaces.errors import RunFolderError, UsageError, WeightsError
 from search_spaces.spec_json import fingerprint, make_spec_file, read_spec, write_spec
@@ -99,6 +99,24 @@ def test_other_classes_without_a_new_head_are_refused(model, tmp_path):
     shutil.copy(model / "model.safetensors", tmp_path / "alone.safetensors")
     with pytest.raises(WeightsError, match=r"head.classifier.weight must be \(2, 16\) but is \(3, 16\)"):
         started(f"weights:{tmp_path / 'alone.safetensors'}", classes=("a", "b"))
+
+
+def test_a_deployed_file_says_its_classes_and_form_itself(tmp_path):
+    folder = save(tmp_path / "model", VARIANTS["released-stream"])
+    net, card = load_model(folder)
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(file_of(net, card))
+    assert is_model_file(path)
+    assert not is_model_file(folder / "model.safetensors")
+    assert not is_model_file(folder)
+    in_one = dataclasses.replace(VARIANTS["released-stream"], conv="3d_2plus1d")
+    found = started(f"weights:{path}", variant=VARIANTS["released-stream"])
+    assert_loaded(found, net.state_dict(), net.state_dict())
+    assert not started(f"weights:{path}", variant=in_one).missing  # converted, as its form is known
+    with pytest.raises(WeightsError, match=r"net.safetensors: weights must know the classes at hand, 3 from 'one' on"):
+        started(f"weights:{path}", classes=("one", "two", "three"), variant=VARIANTS["released-stream"])
+    path.write_text("none")
+    assert not is_model_file(path)
 
 
 def damaged(model, path):

@@ -28,5 +28,5 @@ def test_accuracy_decides_where_there_are_videos():
     assert judge(0.3, accuracy(0.8, 0.7)).top1 == 0.8
     with pytest.raises(DeployError, match="but moves them by inf over 24 frames"):
         judge(float("inf"), accuracy(0.75, 0.75))
-    with pytest.raises(DeployError, match=r"at most 0.01 of top-1, but takes it from 0.7700 to 0.7500 on 100 videos"):
+    with pytest.raises(DeployError, match=r"0.01 of accuracy, but takes it from 0.7700 to 0.7500 on 100 videos"):
         judge(0.0, accuracy(0.75, 0.77))
