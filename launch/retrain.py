@@ -56,9 +56,6 @@ def run(options: Options) -> int:
     if options.preset is not None:
         for line in preset_lines(options):
             console.log(f"preset {options.preset}: {line}")
-    if options.recipe.accumulation > 1:
-        size, number = options.recipe.batch_size, options.recipe.accumulation
-        console.log(f"a step's {size} clips come in {number} micro-batches on each of {options.ranks} ranks")
     if options.plan:
         return show_plan(plan(options, *check(options)), as_json=options.json)
     with torchrun_ranks() as ranks:
@@ -110,6 +107,9 @@ def begun(options: Options, ranks: Ranks = ALONE) -> Iterator[tuple[RunDir, Opti
 
 def execute(run: RunDir, options: Options, ranks: Ranks = ALONE) -> ModelCard:
     """Train in a run folder whose lock the caller holds, from its newest checkpoint on."""
+    if options.recipe.accumulation > 1:
+        size, number = options.recipe.batch_size, options.recipe.accumulation
+        console.log(f"a step's {size} clips come in {number} micro-batches on each of {options.ranks} ranks")
     if ranks.size == 1 and (options.ranks > 1 or options.executor == "ray"):
         folder = run.path.resolve()
         start_ranks(train_as_rank, (folder, options), options, folder=folder)

@@ -14,6 +14,7 @@ from retrain.model_file import load_model
 from retrain.objective import Objective
 from search_spaces.strict_json import loads
 from supernet.tensors import from_bytes, to_bytes
+from video.label_space import LabelSpace
 
 
 def gradients_before_steps(run, **options):
@@ -74,7 +75,8 @@ def stepped(run, recipe, *, breaks_at):
 def test_micro_batches_of_a_step_have_draws_of_their_own():
     """Else all of them, and so all ranks, would drop the same."""
     recipe = dataclasses.replace(RECIPE, dropout=0.5)
-    objective = Objective(recipe=recipe, seed=5, device=torch.device("cpu"), amp_dtype=None)
+    space = LabelSpace(class_names=("a", "b", "c"))
+    objective = Objective(recipe=recipe, seed=5, device=torch.device("cpu"), amp_dtype=None, space=space)
     net, batch = Bench(recipe=recipe).net.train(), batch_of(0, size=4, seed=1)
     losses = [float(objective.backward(net, batch, step=3, micro_batch=number).loss) for number in (0, 1, 0)]
     assert losses[0] == losses[2] != losses[1]
