@@ -1,11 +1,12 @@
 """What a retraining starts from: `movinas retrain --init`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from torch import Tensor
 
+from launch import console
 from launch.import_weights import log_names
 from launch.runs import model_folder, variant_of
 from results.checkpoint import load_newest
@@ -18,6 +19,7 @@ from search_spaces.errors import UsageError, WeightsError, shown
 from search_spaces.randomness import derive_seed
 from search_spaces.space_json import read_space
 from search_spaces.spec_json import SpecFile
+from search_spaces.variant import Variant
 from supernet.convert import converted
 from supernet.evaluator import WEIGHTS
 from supernet.extract import extract
@@ -54,6 +56,15 @@ class Start:
         """All names, by what became of them."""
         kinds = ("loaded", "missing", "unexpected", "misshaped", "renewed")
         return {kind: getattr(self, kind) for kind in kinds}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """Tensors, and where it is written down which classes they know and how their network is built."""
+
+    tensors: Mapping[str, Tensor]
+    class_names: tuple[str, ...] | None = None
+    variant: Variant | None = None
 
 
 def start(
@@ -101,13 +112,16 @@ def start(
                 "but got init scratch"
             )
         return Start(net=net)
+    given: _Given | None = None
     try:
-        tensors, known = _given(kind, Path(name), spec_file)
-        if known is not None and known != class_names and not recipe.new_head:
-            raise _other_classes(known, class_names)
-        return _load(net, tensors, source=name, new_head=recipe.new_head, partial=partial)
+        given = _given(kind, Path(name), spec_file)
+        if given.class_names not in (None, class_names) and not recipe.new_head:
+            raise _other_classes(given.class_names, class_names)
+        return _load(net, given.tensors, source=name, new_head=recipe.new_head, partial=partial)
     except WeightsError as error:
         log_names(error)
+        if given is not None and given.variant not in (None, spec_file.variant):
+            console.log(_other_variant(given.variant, spec_file.variant))
         raise error.at(path=name) from error
 
 
@@ -145,8 +159,7 @@ def _load(net: VideoNet, tensors: Mapping[str, Tensor], *, source: str, new_head
     )
 
 
-def _given(kind: str, path: Path, spec_file: SpecFile) -> tuple[Mapping[str, Tensor], tuple[str, ...] | None]:
-    """Tensors, and the classes they know where that is written down."""
+def _given(kind: str, path: Path, spec_file: SpecFile) -> _Given:
     if kind == "supernet":
         return _of_supernet(path, spec_file)
     if kind == "retrain":
@@ -157,20 +170,20 @@ def _given(kind: str, path: Path, spec_file: SpecFile) -> tuple[Mapping[str, Ten
     if is_model_file(path):
         return _of_model(path, spec_file)
     try:
-        return from_bytes(path.read_bytes()), None
+        return _Given(tensors=from_bytes(path.read_bytes()))
     except OSError as error:
         raise WeightsError(f"must be a readable file, but got {error.strerror}", path=path) from error
 
 
-def _of_model(path: Path, spec_file: SpecFile) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+def _of_model(path: Path, spec_file: SpecFile) -> _Given:
     net, card = load_model(path)
     conv = spec_file.variant.conv
     if conv != "3d" and card.variant.conv not in ("3d", conv):
         net = converted(net, conv)
-    return net.state_dict(), card.class_names
+    return _Given(tensors=net.state_dict(), class_names=card.class_names, variant=net.variant)
 
 
-def _of_supernet(path: Path, spec_file: SpecFile) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+def _of_supernet(path: Path, spec_file: SpecFile) -> _Given:
     run = open_run(path, kind="search")
     space, variant = read_space(run.space_path), variant_of(run)
     searched = load_manifest(run.manifest_path).class_names
@@ -183,13 +196,27 @@ def _of_supernet(path: Path, spec_file: SpecFile) -> tuple[Mapping[str, Tensor],
         )
     supernet = Supernet(space, variant, num_classes=len(searched))
     load_exactly(supernet, from_bytes(checkpoint.blobs[WEIGHTS]), source=str(run.checkpoints_path))
-    return extract(supernet, spec_file.arch, spec_file.variant).state_dict(), searched
+    net = extract(supernet, spec_file.arch, spec_file.variant)
+    return _Given(tensors=net.state_dict(), class_names=searched, variant=net.variant)
 
 
 def _other_classes(known: tuple[str, ...], class_names: tuple[str, ...]) -> WeightsError:
     return WeightsError(
         f"weights must know the classes at hand, {len(class_names)} from {shown(class_names[0])} on, but know "
         f"{len(known)} from {shown(known[0])} on; --preset finetune, or --recipe.new_head true, draws a new classifier"
+    )
+
+
+def _other_variant(theirs: Variant, ours: Variant) -> str:
+    """Why tensors may not fit, by the switches that differ."""
+    differing = [
+        f"{each.name} {getattr(theirs, each.name)}, here {getattr(ours, each.name)}"
+        for each in fields(Variant)
+        if getattr(theirs, each.name) != getattr(ours, each.name)
+    ]
+    return (
+        f"the weights are of another variant: {'; '.join(differing)}; --variant says which is trained, and "
+        "--init_partial takes what fits"
     )
 
 

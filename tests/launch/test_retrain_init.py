@@ -164,11 +164,15 @@ def test_a_part_is_loaded_where_that_is_asked_for_and_the_rest_is_named(model, t
         started(f"weights:{tmp_path / 'none.safetensors'}", partial=True)
 
 
-def test_a_clip_network_starts_a_stream_in_part_only(model):
+def test_a_clip_network_starts_a_stream_in_part_only(capsys, model):
     stream = VARIANTS["released-stream"]
     with pytest.raises(WeightsError, match=" and [0-9]+ more ") as caught:
         started(f"weights:{model}", variant=stream)
     assert any(name.startswith("blocks.0.0.depthwise") for name in caught.value.misshaped + caught.value.missing)
+    told = capsys.readouterr().err
+    assert "the weights are of another variant: conv 3d, here 3d_2plus1d; causal False, here True; " in told
+    assert told.endswith("; --variant says which is trained, and --init_partial takes what fits\n")
+    assert "head_activation" not in told
     found = started(f"weights:{model}", variant=stream, partial=True)
     assert {"stem.weight", "blocks.0.0.expand.weight", "head.dense_weight"} <= set(found.loaded)
 
