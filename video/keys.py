@@ -62,13 +62,15 @@ def balanced_keys(labels: Sequence[Sequence[int]], seed: int, *, position: int, 
         count: How many.
 
     Raises:
-        UsageError: No items, or a negative position or count.
+        UsageError: No items, none with a class, or a negative position or count.
     """
     if not labels or position < 0 or count < 0:
         raise UsageError(
             "there must be at least one item, at a position of at least 0, but got "
             f"num_items={len(labels)}, position={position}, count={count}"
         )
+    if not any(labels):
+        raise UsageError("videos that are drawn class by class must have classes, but none of them has any")
     members = _members(tuple(tuple(each) for each in labels))
     keys = []
     for place in range(position, position + count):

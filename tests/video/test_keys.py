@@ -125,3 +125,9 @@ def test_a_video_of_several_classes_is_drawn_for_each():
 def test_a_balanced_stream_needs_items_and_a_place(labels, position, count):
     with pytest.raises(UsageError, match="there must be at least one item, at a position of at least 0, but got "):
         balanced_keys(labels, 0, position=position, count=count)
+
+
+def test_videos_without_any_class_are_not_drawn_by_class():
+    assert {key.index for key in balanced_keys([(), (1,)], 0, position=0, count=4)} == {1}
+    with pytest.raises(UsageError, match="drawn class by class must have classes, but none of them has any"):
+        balanced_keys([(), ()], 0, position=0, count=4)
