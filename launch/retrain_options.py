@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -151,10 +150,5 @@ def preset_lines(options: Options) -> Iterator[str]:
     """The arithmetic of the preset, and what was given in place of it."""
     found = preset_of(options)
     assert found is not None
-    for name, value in found.values.items():
-        actual = attrgetter(name)(options)
-        if actual != value:
-            yield f"{name}: {actual}, as given, and not {value}"
-        elif name in found.arithmetic:
-            yield f"{name}: {found.arithmetic[name]}"
+    yield from found.lines(options)
     yield from schedule_lines(options.recipe, len(load_manifest(options.data).of("train")))
