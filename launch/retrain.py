@@ -13,7 +13,7 @@ from launch.rank_start import check_ranks, require_same_division, resolved_on_ra
 from launch.ranks import torchrun_ranks
 from launch.retrain_init import start
 from launch.retrain_options import POSITIONALS, SHORT, Options, defaults_of, preset_lines, spec_of
-from launch.retrain_rank import follow, train, train_as_rank, with_frames
+from launch.retrain_rank import class_weights, follow, train, train_as_rank, with_frames
 from launch.run_report import write_report
 from launch.runs import absolute_init, held_new, options_of, require_same, tell_differences
 from results.run_dir import RunDir, create_run, lock, open_run
@@ -131,7 +131,7 @@ def check_spec(options: Options, spec_file: SpecFile) -> Manifest:
     """The rest of `check`, once it is known what is trained."""
     check_objective(options.recipe, spec_file.arch, spec_file.variant, clip=spec_file.arch.clip)
     manifest = load_manifest(options.data)
-    videos_of(manifest, "train", path=options.data)
+    class_weights(options.recipe, videos_of(manifest, "train", path=options.data), manifest.label_space)
     start(
         spec_file,
         options.init,

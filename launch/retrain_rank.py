@@ -1,8 +1,10 @@
 """What each rank of a retraining does: it alone, or several processes together."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import Tensor
 
 from launch import console
 from launch.clips import Tally, endless, once, short_side_of, videos_of
@@ -19,6 +21,7 @@ from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
 from retrain.losses import balancing_weights
 from retrain.model_file import ModelCard
+from retrain.recipe import Recipe
 from search_spaces.spec import ClipGeometry
 from search_spaces.spec_json import SpecFile, fingerprint, read_spec
 from supernet.tensors import from_bytes, load_exactly, to_bytes
@@ -26,7 +29,7 @@ from supernet.video_net import VideoNet
 from video.augment import Augmenter
 from video.clips import ClipBatch, ClipReader
 from video.label_space import LabelSpace
-from video.manifest import Manifest, load_manifest
+from video.manifest import Manifest, VideoItem, load_manifest
 
 WRITER_PATIENCE_S = 60.0
 """How long the first rank waits for the one of a try before to end."""
@@ -204,8 +207,17 @@ def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry |
         seed=options.seed,
         amp_dtype=compute.amp_dtype,
         ranks=ranks,
-        class_weights_K=balancing_weights([item.labels for item in items], space) if recipe.balance == "loss" else None,
+        class_weights_K=class_weights(recipe, items, space),
     )
+
+
+def class_weights(recipe: Recipe, items: Sequence[VideoItem], space: LabelSpace) -> Tensor | None:
+    """How much a clip of each class counts in the loss, (K,); None where all count alike.
+
+    Raises:
+        UsageError: The recipe balances the loss, and videos have several labels.
+    """
+    return balancing_weights([item.labels for item in items], space) if recipe.balance == "loss" else None
 
 
 def _not_measured(net: VideoNet) -> None:

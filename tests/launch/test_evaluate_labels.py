@@ -146,3 +146,15 @@ def test_a_search_needs_one_label_each(capsys, several_labels, two_heads, tmp_pa
         assert (code, out, len(err.splitlines())) == (2, "", 1)
         assert f"{manifest}: a search must have videos with one label each, but these have several {kind}" in err
         assert not (tmp_path / "run").exists()
+
+
+def test_a_balanced_loss_of_several_labels_is_refused_before_anything_is_there(
+    capsys, several_labels, search_run, tmp_path
+):
+    path, _ = several_labels
+    given = [next((search_run / "specs").iterdir()), f"--data={path}", f"--out={tmp_path / 'run'}"]
+    for plan in ((), ("--plan",)):
+        code, _, err = call(capsys, "retrain", *given, "--recipe.balance=loss", "--threads=1", *plan)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "balance loss must go with one class per video, or per head" in err
+    assert not (tmp_path / "run").exists()
