@@ -10,7 +10,7 @@ from launch.compute import environment_of, set_up
 from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_net
 from launch.rank_start import check_ranks, require_same_division, resolved_on_ranks, start_ranks
-from launch.ranks import torchrun_ranks
+from launch.ranks import local_number, torchrun_ranks
 from launch.retrain_init import start
 from launch.retrain_options import POSITIONALS, SHORT, Options, defaults_of, preset_lines, spec_of
 from launch.retrain_rank import class_weights, follow, train, train_as_rank, with_frames
@@ -53,11 +53,12 @@ ASIDE = (
 
 def run(options: Options) -> int:
     """Train and say how well it went."""
-    if options.preset is not None:
+    speaks = local_number("RANK", 0) == 0  # of the processes of torchrun, the first
+    if options.preset is not None and speaks:
         for line in preset_lines(options):
             console.log(f"preset {options.preset}: {line}")
     if options.plan:
-        return show_plan(plan(options, *check(options)), as_json=options.json)
+        return show_plan(plan(options, *check(options)), as_json=options.json) if speaks else 0
     with torchrun_ranks() as ranks:
         if ranks.is_first:
             folder, card = retrain(options, ranks)
