@@ -70,4 +70,4 @@ def test_what_was_needed_before_does_not_count():
     process = subprocess.run(
         [sys.executable, "-c", SCRIPT], cwd=root, capture_output=True, text=True, check=True, timeout=120
     )
-    assert 1 << 19 < int(process.stdout) < 1 << 29
+    assert 1 << 16 < int(process.stdout) < 1 << 29
