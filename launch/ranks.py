@@ -161,16 +161,24 @@ def _rank_process(link: Connection, place: _Place, main: RankMain[T], argument: 
     os.environ.update(LOCAL_RANK=str(place.rank), LOCAL_WORLD_SIZE=str(place.size))
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nobody else is to reach these ranks
+    code = INTERRUPTED
+    with contextlib.suppress(KeyboardInterrupt):  # one may follow the other, from the terminal and from the parent
+        code = _exit_code(link, place, main, argument)
+    sys.exit(code)
+
+
+def _exit_code(link: Connection, place: _Place, main: RankMain[T], argument: T) -> int:
     try:
         with joined(rank=place.rank, size=place.size, rendezvous=place.rendezvous) as ranks:
             main(argument, ranks)
     except MovinasError as error:
         link.send(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):  # from the terminal and from the parent, one is enough
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
+    return 0
 
 
 def _end_with_parent(link: Connection) -> None:
