@@ -52,7 +52,7 @@ def torchrun_ranks() -> Iterator[Ranks]:
 
 
 def local_number(name: str, default: int) -> int:
-    """RANK, LOCAL_RANK or LOCAL_WORLD_SIZE, as torchrun, Ray Train and `run_ranks` set them.
+    """RANK, WORLD_SIZE, LOCAL_RANK or LOCAL_WORLD_SIZE, as torchrun, Ray Train and `run_ranks` set them.
 
     Raises:
         UsageError: It is no whole number.

@@ -150,12 +150,10 @@ def plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> Plan:
     recipe, num_videos = options.recipe, len(manifest.of("train"))
     micro_batch = recipe.batch_size // (options.ranks * recipe.accumulation)
     net = VideoNet(spec_file.arch, spec_file.variant, num_classes=manifest.num_classes)
-    trial = try_net(
-        net,
-        batch_size=micro_batch,
-        clip=with_frames(spec_file.arch.clip, recipe.train_frames),
-        compute=compute,
-    )
+    clip = with_frames(spec_file.arch.clip, recipe.train_frames)
+    piece = with_frames(clip, recipe.subclip_frames)  # of which a clip's activations are kept at a time
+    pieces = clip.num_frames / piece.num_frames
+    trial = try_net(net, batch_size=micro_batch, clip=piece, compute=compute)
     num_steps = recipe.num_steps(num_videos)
     num_evaluations = sum(recipe.evaluation_due(epoch) for epoch in range(recipe.epochs))
     num_forwards = recipe.calibration_batches * recipe.accumulation + len(manifest.of("val")) / (
@@ -164,8 +162,8 @@ def plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> Plan:
     return make_plan(
         steps=num_steps,
         parts_s={
-            "training": num_steps * recipe.accumulation * trial.train_s,
-            "evaluations": num_evaluations * num_forwards * trial.forward_s,
+            "training": num_steps * recipe.accumulation * pieces * trial.train_s,
+            "evaluations": num_evaluations * num_forwards * pieces * trial.forward_s,
         },
         trial=trial,
         num_params=sum(parameter.numel() for parameter in net.parameters()),

@@ -8,6 +8,7 @@ from typing import Literal
 from launch.clips import ClipConfig, videos_of
 from launch.compute import TrainingAmp, memory_bytes, resolve_device
 from launch.rank_start import RankExecutor
+from launch.ranks import local_number
 from launch.retrain_init import SCRATCH
 from launch.specs import find_spec, find_variant
 from retrain.presets import RecipePreset, check_preset, preset, schedule_lines, variant_of_preset
@@ -127,10 +128,13 @@ def fitting_accumulation(options: Options) -> int:
     """The fewest micro-batches whose activations fit into a part of the memory that there is; 1 where all do.
 
     They are those that the arithmetic says the backward pass needs, and half as much again; the micro-batches have at
-    least two clips each. What a network of this kind takes at its peak is `movinas bench memory`.
+    least two clips each. What a network of this kind takes at its peak is `movinas bench memory`. Ranks are those of
+    torchrun, where it runs; on Ray it is 1, for the memory of its nodes is not known here.
     """
+    if options.executor == "ray":
+        return 1
     spec_file, recipe = spec_of(options), options.recipe
-    per_rank = recipe.batch_size // max(1, options.ranks)
+    per_rank = recipe.batch_size // max(1, local_number("WORLD_SIZE", options.ranks))
     frames = recipe.subclip_frames or recipe.train_frames or spec_file.arch.clip.num_frames
     found = operators(
         spec_file.arch,
@@ -140,7 +144,7 @@ def fitting_accumulation(options: Options) -> int:
     )
     wanted = 1.5 * kept_bytes(found, dtype="fp32" if options.amp == "off" else "fp16")
     device = resolve_device(options.device)
-    sharing = max(1, options.ranks) if device == "cpu" else 1
+    sharing = max(1, local_number("LOCAL_WORLD_SIZE", options.ranks)) if device == "cpu" else 1
     room = MEMORY_SHARE * memory_bytes(device) / sharing
     numbers = [number for number in range(1, per_rank // 2 + 1) if per_rank % number == 0] or [1]
     return next((number for number in numbers if wanted * per_rank / number <= room), numbers[-1])

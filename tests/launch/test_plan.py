@@ -6,11 +6,14 @@ import pytest
 import torch
 from program import TARGET, call_json
 
+from launch import retrain
 from launch.compute import Compute
+from launch.plan import Trial
 from launch.search_plan import search_plan
 from nas.loop import SearchConfig
 from nas.problem import Problem
 from nas.warmup import WarmupConfig
+from retrain.recipe import Recipe
 from search_spaces.movinet import find_space
 from search_spaces.target import parse_target
 from search_spaces.variant import Variant
@@ -66,3 +69,21 @@ def test_a_plan_tries_what_warm_up_runs():
         kept[fraction] = sum(sizes)
         assert plan.parts_s["weight_steps"] > 0
     assert kept[0.25] > 1.5 * kept[0.0]
+
+
+def test_a_plan_of_training_in_sub_clips_tries_one_of_them(motion_manifest, tmp_path, monkeypatch):
+    tried = []
+
+    def try_net(net, *, batch_size, clip, compute):
+        tried.append((batch_size, clip.num_frames))
+        return Trial(train_s=1.0, forward_s=0.25, peak_bytes=1)
+
+    monkeypatch.setattr(retrain, "try_net", try_net)
+    recipe = Recipe(epochs=1, batch_size=4, train_frames=8, calibration_batches=2)
+    given = retrain.Options(
+        spec="published:A0", data=motion_manifest, out=tmp_path / "run", variant="released-stream", recipe=recipe
+    )
+    in_pieces = replace(given, recipe=replace(recipe, subclip_frames=2))
+    whole, pieces = (retrain.plan(options, *retrain.check(options)) for options in (given, in_pieces))
+    assert tried == [(4, 8), (4, 2)]
+    assert pieces.parts_s == {name: 4 * seconds for name, seconds in whole.parts_s.items()}

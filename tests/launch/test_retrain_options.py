@@ -44,3 +44,11 @@ def test_sub_clips_need_less(options, clip_bytes, monkeypatch):
         for n in (None, 4, 2)
     ]
     assert parts == [4, 2, 1]
+
+
+def test_ranks_of_torchrun_divide_the_batch_and_nodes_of_ray_are_not_known(options, monkeypatch):
+    monkeypatch.setattr(retrain_options, "memory_bytes", lambda device: 0)
+    assert fitting_accumulation(dataclasses.replace(options, executor="ray")) == 1
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert fitting_accumulation(options) == 2  # 24 clips are 4 for each rank
