@@ -1,16 +1,17 @@
 """`movinas ensemble train`: all networks of an ensemble with one command, in one folder that answers as one."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from launch import console, members, retrain, sweeps
-from launch.clips import ClipConfig, manifest_text, videos_of
-from launch.compute import TrainingAmp, environment_of
+from launch.clips import manifest_text, videos_of
+from launch.compute import environment_of
 from launch.ensemble import ensemble_of
 from launch.executors import ExecutorOptions, check_executor
 from launch.options import to_yaml
+from launch.retrain_options import SharedOptions
 from launch.run_report import write_report
 from launch.runs import absolute_init
 from launch.specs import find_spec_or_ensemble
@@ -20,7 +21,6 @@ from results.records import TrainedRecord
 from results.run_dir import RunDir, create_run
 from retrain.ensemble import assemble
 from retrain.presets import RecipePreset, check_preset, preset, schedule_lines, variant_of_preset
-from retrain.recipe import Recipe
 from search_spaces.ensemble import EnsembleSpec
 from search_spaces.ensemble_json import make_ensemble_file, read_ensemble
 from search_spaces.errors import UsageError
@@ -30,44 +30,27 @@ from video.manifest import load_manifest
 
 POSITIONALS = ("spec",)
 SHORT = {"ray_address": "--ray-address"}
-OF_THE_WHOLE = {
-    *("spec", "out", "seed", "variant", "preset", "json"),
-    *("executor", "gpus", "ray_address", "max_failures"),  # of a retraining, how its ranks are run
-}
-"""Options that a retraining has under the same name, but which are not handed on to those of the networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ExecutorOptions):
+class Options(ExecutorOptions, SharedOptions):
     """Train all networks of an ensemble, from seeds seed, seed + 1, ...; evaluate, predict and stream take the folder.
 
     Attributes:
         spec: Spec file or published:A0 to published:A5, to become two networks at half the frame rate, one of them a
             frame later; or an ensemble file or published:A6, as it is.
-        data: Manifest; trains on its train split, measures on val.
         out: Folder to make.
         variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the file.
         preset: paper, released, small or finetune, as of a retraining; what it sets must be the same for all networks.
-        init: As of a retraining, for every network.
-        recipe: Epochs, batch size, rates; clip lengths are those of each network unless it says otherwise.
-        clips: Reading of the videos.
         seed: Of the first network.
-        device: auto, cpu, cuda, ...
-        amp: Autocast of the networks: off, bf16, or fp16 with a scaled loss.
         json: Print one JSON document at the end.
     """
 
     spec: str
-    data: Path
     out: Path
     variant: str | None = None
     preset: str | None = None
-    init: str = "scratch"
-    recipe: Recipe = field(default_factory=Recipe)
-    clips: ClipConfig = field(default_factory=ClipConfig)
     seed: int = 0
-    device: str = "auto"
-    amp: TrainingAmp = "off"
     json: bool = False
 
 
@@ -251,9 +234,8 @@ def _tasks(folder: RunDir, options: Options) -> list[MemberTask]:
 
 
 def _training(options: Options, spec: str, *, out: Path, seed: int) -> retrain.Options:
-    shared = {each.name for each in fields(retrain.Options)} & {each.name for each in fields(Options)}
-    values = {name: getattr(options, name) for name in shared - OF_THE_WHOLE}
-    return retrain.Options(**values, spec=spec, out=out, seed=seed)
+    shared = {each.name: getattr(options, each.name) for each in fields(SharedOptions)}
+    return retrain.Options(**shared, spec=spec, out=out, seed=seed, threads=options.threads, workers=options.workers)
 
 
 def _name(number: int) -> str:

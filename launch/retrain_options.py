@@ -24,26 +24,42 @@ MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """Train the network of a spec on your own videos; the classes come from the manifest.
+class SharedOptions:
+    """What the trainings of an ensemble's networks have in common.
 
     Attributes:
-        spec: Spec file, or published:A0 to published:A5.
         data: Manifest; trains on its train split, measures on val.
-        out: Run folder to make.
-        variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
-        preset: paper, released, small (few videos), or finetune (on from trained weights, with a new classifier), where
-            no option says otherwise; scaled to batch and data.
         init: scratch, supernet:RUN for the shared weights of a search, retrain:RUN for those of a retraining of the
             same network, or weights:FILE for a safetensors file, or the folder of a network, imported or ours.
         init_partial: Take from `init` what fits by name and shape, and name the rest; otherwise all must fit.
         recipe: Epochs, batch size, optimizer, rates, augmentation, clip lengths.
         clips: Reading of the videos.
-        seed: Of everything that is drawn.
         device: auto, cpu, cuda, ...
+        amp: Autocast of the network: off, bf16, or fp16 with a scaled loss.
+    """
+
+    data: Path
+    init: str = SCRATCH
+    init_partial: bool = False
+    recipe: Recipe = field(default_factory=Recipe)
+    clips: ClipConfig = field(default_factory=ClipConfig)
+    device: str = "auto"
+    amp: TrainingAmp = "off"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(SharedOptions):
+    """Train the network of a spec on your own videos; the classes come from the manifest.
+
+    Attributes:
+        spec: Spec file, or published:A0 to published:A5.
+        out: Run folder to make.
+        variant: base, paper-stream, released-stream, or a JSON file; None takes the one of the spec file.
+        preset: paper, released, small (few videos), or finetune (on from trained weights, with a new classifier), where
+            no option says otherwise; scaled to batch and data.
+        seed: Of everything that is drawn.
         threads: Of torch; 0 takes all cores.
         workers: Processes that read clips; -1 chooses, 0 reads in this one.
-        amp: Autocast of the network: off, bf16, or fp16 with a scaled loss.
         ranks: Processes that train together, each with its share of every batch, and threads and workers of its own.
             torchrun starts them itself.
         executor: Who runs the ranks: inline on this machine, or ray for workers of Ray Train.
@@ -57,19 +73,12 @@ class Options:
     """
 
     spec: str
-    data: Path
     out: Path
     variant: str | None = None
     preset: str | None = None
-    init: str = SCRATCH
-    init_partial: bool = False
-    recipe: Recipe = field(default_factory=Recipe)
-    clips: ClipConfig = field(default_factory=ClipConfig)
     seed: int = 0
-    device: str = "auto"
     threads: int = 0
     workers: int = -1
-    amp: TrainingAmp = "off"
     ranks: int = 1
     executor: RankExecutor = "inline"
     gpus: int = 0
