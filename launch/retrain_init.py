@@ -8,8 +8,7 @@ from torch import Tensor
 
 from launch import console
 from launch.import_weights import log_names
-from launch.runs import model_folder, variant_of
-from results.checkpoint import load_newest
+from launch.runs import load_supernet, model_folder, variant_of
 from results.run_dir import open_run
 from retrain.model_file import WEIGHTS as MODEL_WEIGHTS
 from retrain.model_file import is_model_file, is_model_folder, load_model
@@ -21,10 +20,8 @@ from search_spaces.space_json import read_space
 from search_spaces.spec_json import SpecFile
 from search_spaces.variant import Variant
 from supernet.convert import converted
-from supernet.evaluator import WEIGHTS
 from supernet.extract import extract
-from supernet.supernet import Supernet
-from supernet.tensors import MOST_NAMED, from_bytes, load_exactly, printable_name, require_shapes
+from supernet.tensors import MOST_NAMED, from_bytes, printable_name, require_shapes
 from supernet.video_net import VideoNet
 from video.manifest import load_manifest
 
@@ -187,16 +184,11 @@ def _of_supernet(path: Path, spec_file: SpecFile) -> _Given:
     run = open_run(path, kind="search")
     space, variant = read_space(run.space_path), variant_of(run)
     searched = load_manifest(run.manifest_path).class_names
-    checkpoint = load_newest(run.checkpoints_path, set_aside=False)
-    if checkpoint is None:
-        raise WeightsError("a search must have a checkpoint to start from, but has none", path=run.path)
     if spec_file.variant not in space.variants(variant) or not space.contains(spec_file.arch):
         raise WeightsError(
             f"a spec must lie in the space of the search, {space.name}, in its variant, but it does not", path=run.path
         )
-    supernet = Supernet(space, variant, num_classes=len(searched))
-    load_exactly(supernet, from_bytes(checkpoint.blobs[WEIGHTS]), source=str(run.checkpoints_path))
-    net = extract(supernet, spec_file.arch, spec_file.variant)
+    net = extract(load_supernet(run), spec_file.arch, spec_file.variant)
     return _Given(tensors=net.state_dict(), class_names=searched, variant=net.variant)
 
 

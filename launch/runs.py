@@ -10,11 +10,25 @@ from typing import TypeVar
 from launch import console
 from launch.options import from_yaml
 from launch.specs import find_variant
+from results.checkpoint import load_newest
 from results.run_dir import Environment, RunDir, environment_differences, lock, open_run
 from retrain.model_file import ModelCard, is_model_folder
-from search_spaces.errors import DocumentError, MovinasError, RankLostError, RunFolderError, SpecError, UsageError
+from search_spaces.errors import (
+    DocumentError,
+    MovinasError,
+    RankLostError,
+    RunFolderError,
+    SpecError,
+    UsageError,
+    WeightsError,
+)
+from search_spaces.space_json import read_space
 from search_spaces.strict_json import load
 from search_spaces.variant import Variant
+from supernet.evaluator import WEIGHTS
+from supernet.supernet import Supernet
+from supernet.tensors import from_bytes, load_exactly
+from video.manifest import load_manifest
 
 T = TypeVar("T")
 
@@ -97,6 +111,24 @@ def variant_of(run: RunDir) -> Variant:
         SpecError: The copy is missing or damaged.
     """
     return find_variant(str(run.variant_path))
+
+
+def load_supernet(run: RunDir) -> Supernet:
+    """The shared weights of a search as they are in its newest checkpoint.
+
+    Raises:
+        WeightsError: There is none, or they are damaged.
+    """
+    checkpoint = load_newest(run.checkpoints_path, set_aside=False)
+    if checkpoint is None:
+        raise WeightsError("a search must have a checkpoint to start from, but has none", path=run.path)
+    supernet = Supernet(
+        read_space(run.space_path),
+        variant_of(run),
+        num_classes=load_manifest(run.manifest_path).num_classes,
+    )
+    load_exactly(supernet, from_bytes(checkpoint.blobs[WEIGHTS]), source=str(run.checkpoints_path))
+    return supernet
 
 
 def model_folder(path: Path) -> Path:

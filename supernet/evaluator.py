@@ -219,13 +219,7 @@ class SupernetEvaluator:
     def _score(self, candidate: Candidate, batch: ClipBatch) -> torch.Tensor:
         """Sum of the quality over the clips of a batch."""
         clips_BCTHW, labels_B = network_input(batch, self._device)
-        logits_BK = self._objective.logits(candidate, clips_BCTHW)
-        score: torch.Tensor
-        if self._config.quality == "accuracy":
-            score = (logits_BK.argmax(dim=1) == labels_B).sum()
-        else:
-            score = logits_BK.double().softmax(dim=1).gather(1, labels_B[:, None]).clamp(max=1.0).sum()
-        return score
+        return total_quality(self._objective.logits(candidate, clips_BCTHW), labels_B, quality=self._config.quality)
 
     def _move_weights(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> None:
         runs = [
@@ -250,6 +244,14 @@ class SupernetEvaluator:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, dtype=self._amp_dtype, enabled=self._amp_dtype is not None)
+
+
+def total_quality(logits_BK: torch.Tensor, labels_B: torch.Tensor, *, quality: Quality) -> torch.Tensor:
+    """Sum of the quality over clips, a scalar on their device."""
+    if quality == "accuracy":
+        return (logits_BK.argmax(dim=1) == labels_B).sum()
+    total: torch.Tensor = logits_BK.double().softmax(dim=1).gather(1, labels_B[:, None]).clamp(max=1.0).sum()
+    return total
 
 
 class _LateLoss:
