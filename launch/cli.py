@@ -42,6 +42,14 @@ VERBS: dict[str, tuple[str, str]] = {
     "stream": ("launch.stream", "classes of a video, camera or network stream, frame by frame"),
     "deploy": ("launch.deploy", "a trained network as an ONNX, torch.export or safetensors file, checked"),
     "import-weights": ("launch.import_weights", "a published network, from the state dict of the public PyTorch port"),
+    "study truth": ("launch.study.truth", "every architecture of a micro space trained by itself: a ground truth"),
+    "study planted": ("launch.study.planted", "whether a search finds a cause that was put there, and nothing else"),
+    "study compute": ("launch.study.compute", "searches against the ground truth, at equal compute"),
+    "study mechanisms": ("launch.study.mechanisms", "searches with one mechanism knocked out at a time"),
+    "study retrained": (
+        "launch.study.retrained",
+        "what was found against random architectures of equal cost, retrained",
+    ),
     "bench cost": ("launch.bench.cost", "genotypes costed per second"),
     "bench ops": (
         "launch.bench.ops",

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from launch import console
-from video.synthetic import write_motion_videos
+from video.synthetic import Cue, write_motion_videos
 
 POSITIONALS = ("out",)
 
@@ -19,6 +18,7 @@ class Options:
         videos_per_class: How many of each class.
         cue: What tells the class: the motion, which no single frame shows, the colour, which every frame shows, or of
             airplanes the axis they turn about: yaw, pitch or roll, which the first frame does not show.
+        shuffled: Put the frames of each video in an order of their own, so that nothing moves any more.
         size: Height and width, pixels.
         num_frames: Frames per video.
         rate_fps: Frames per second.
@@ -28,7 +28,8 @@ class Options:
 
     out: Path
     videos_per_class: int = 64
-    cue: Literal["motion", "appearance", "airplanes"] = "motion"
+    cue: Cue = "motion"
+    shuffled: bool = False
     size: int = 64
     num_frames: int = 24
     rate_fps: int = 16
@@ -58,4 +59,5 @@ def synthesise(options: Options) -> tuple[Path, ...]:
         num_frames=options.num_frames,
         rate_fps=options.rate_fps,
         cue=options.cue,
+        shuffled=options.shuffled,
     )

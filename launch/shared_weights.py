@@ -25,7 +25,7 @@ from supernet.inputs import network_input
 from supernet.supernet import Supernet
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
-from video.manifest import load_manifest
+from video.manifest import VideoItem, load_manifest
 
 Statistics = Literal["batch", "recalibrated"]
 """What batch norm divides by: the statistics of the clips that are scored, as in a search, or running ones of the
@@ -45,6 +45,7 @@ def shared_scores(
     threads: int = 1,
     workers: int = 0,
     device: str = "auto",
+    items: Sequence[VideoItem] | None = None,
 ) -> list[Measurement]:
     """Quality of each candidate with the shared weights of a finished search, all on the same held-out clips.
 
@@ -58,6 +59,7 @@ def shared_scores(
         threads: Of torch, in this process from now on.
         workers: Processes that read clips.
         device: auto, cpu, cuda, ...
+        items: Videos to score on, such as those of the test split; None takes the search's held-out ones.
 
     Raises:
         RunFolderError: The search has not finished.
@@ -66,7 +68,9 @@ def shared_scores(
     """
     if read_history(folder.journal_path).result is None:
         raise RunFolderError("must be a finished search (movinas resume goes on with one)", path=folder.path)
-    return scores_with(folder, candidates, statistics=statistics, threads=threads, workers=workers, device=device)
+    return scores_with(
+        folder, candidates, statistics=statistics, threads=threads, workers=workers, device=device, items=items
+    )
 
 
 def scores_with(
@@ -77,6 +81,7 @@ def scores_with(
     threads: int,
     workers: int,
     device: str,
+    items: Sequence[VideoItem] | None = None,
 ) -> list[Measurement]:
     """As `shared_scores`, of a folder that need hold no more of a search than its configuration and a checkpoint."""
     options = options_of(folder, search.Options)
@@ -84,7 +89,7 @@ def scores_with(
     supernet = load_supernet(folder).to(compute.device)
     for candidate in candidates:
         supernet.space.indices(candidate.genotype)
-    clips = _clips_of(folder, options, supernet.space, compute)
+    clips = _clips_of(folder, options, supernet.space, compute, items=items)
     if statistics == "recalibrated":
         return _recalibrated(supernet, candidates, clips, quality=options.weights.quality, compute=compute)
     evaluator = SupernetEvaluator(
@@ -101,12 +106,19 @@ def scores_with(
     return list(evaluator.compare(candidates))
 
 
-def _clips_of(folder: RunDir, options: search.Options, space: SearchSpace, compute: Compute) -> SearchClips:
-    items = videos_of(load_manifest(folder.manifest_path), "train", path=options.data)
-    kept, held = hold_out(items, fraction=options.held_out, seed=options.seed)
+def _clips_of(
+    folder: RunDir,
+    options: search.Options,
+    space: SearchSpace,
+    compute: Compute,
+    *,
+    items: Sequence[VideoItem] | None,
+) -> SearchClips:
+    train_items = videos_of(load_manifest(folder.manifest_path), "train", path=options.data)
+    kept, held = hold_out(train_items, fraction=options.held_out, seed=options.seed)
     return SearchClips(
         kept,
-        held,
+        held if items is None else items,
         config=options.clips,
         weights=options.weights,
         compare_clips=options.compare_clips,
@@ -114,7 +126,7 @@ def _clips_of(folder: RunDir, options: search.Options, space: SearchSpace, compu
         geometries={clip: clip_geometry(options.proxy, clip) for clip in space.clips},
         compute=compute,
         num_ahead=1,
-        tally=Tally(options.clips, num_videos=len(items)),
+        tally=Tally(options.clips, num_videos=len(train_items)),
     )
 
 

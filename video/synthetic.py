@@ -99,6 +99,7 @@ def write_motion_videos(
     num_frames: int = 24,
     rate_fps: int = 16,
     cue: Cue = "motion",
+    shuffled: bool = False,
 ) -> tuple[Path, ...]:
     """Write a folder of labelled MP4 files per class, whole or not at all; same seed, same bytes.
 
@@ -111,6 +112,7 @@ def write_motion_videos(
         rate_fps: Frames per second.
         cue: What makes the class: `motion`, with colours at random, `appearance`, with motions at random, or of
             `airplanes` the axis about which one turns.
+        shuffled: Whether the frames of each video come in an order that is drawn for it.
 
     Returns:
         The files, by class and number.
@@ -126,6 +128,8 @@ def write_motion_videos(
             (partial / class_name).mkdir()
             for index in range(videos_per_class):
                 frames_THWC = render(class_name, index, seed=seed, size=size, num_frames=num_frames, rate_fps=rate_fps)
+                if shuffled:
+                    frames_THWC = generator(seed, "shuffle", class_name, index).permutation(frames_THWC)
                 write_video(partial / _name(class_name, index), frames_THWC, rate_fps=rate_fps)
         partial.replace(out)
     finally:

@@ -1,0 +1,169 @@
+"""What all studies share: units whose results stay in files, videos, and intervals.
+
+A study is one command that may be stopped at any time and given again: it goes on with what its folder holds. Each
+unit of its work leaves one JSON file, whole or not at all, under `results`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from launch import console, data_index, data_synth
+from launch.clips import ClipConfig
+from launch.compute import Amp
+from launch.executors import ExecutorOptions, check_executor, started
+from nas.executor import Failure, Unit
+from results.files import replace_file
+from search_spaces.errors import SweepError
+from search_spaces.strict_json import load, pretty
+from video.synthetic import Cue
+
+SHORT = {"ray_address": "--ray-address"}
+Size = Literal["cpu", "gpu"]
+Document = dict[str, Any]
+Floats = NDArray[np.float64]
+
+TaskT = TypeVar("TaskT")
+
+CONFIDENCE = 0.95
+NUM_RESAMPLES = 9999
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(ExecutorOptions):
+    """What every study is told.
+
+    Attributes:
+        out: Folder of the study, made or gone on with.
+        size: cpu, in minutes on a few cores; or gpu, on larger clips and spaces.
+        device: auto, cpu, cuda, ...
+        amp: Autocast of the networks.
+        json: Print one JSON document.
+    """
+
+    out: Path
+    size: Size = "cpu"
+    device: str = "auto"
+    amp: Amp = "off"
+    json: bool = False
+
+    @property
+    def clips(self) -> ClipConfig:
+        """Decoded frames stay in the study's folder, for the user's cache is for the user's videos."""
+        return ClipConfig(cache_dir=self.out.resolve() / "cache", cache_bytes=32 << 30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A mean with its 95 % bootstrap interval (percentiles), over `num` values."""
+
+    mean: float
+    low: float
+    high: float
+    num: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] (n={self.num})"
+
+
+def interval(values: Sequence[float] | Floats) -> Interval:
+    """The mean of independent values, such as one per seed; with one value the interval is that value."""
+    values_N = np.asarray(values, dtype=np.float64)
+    mean = float(values_N.mean())
+    if len(values_N) < 2:
+        return Interval(mean=mean, low=mean, high=mean, num=len(values_N))
+    drawn = stats.bootstrap(
+        (values_N,),
+        np.mean,
+        n_resamples=NUM_RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    low, high = drawn.confidence_interval
+    return Interval(mean=mean, low=float(low), high=float(high), num=len(values_N))
+
+
+def percentile(value: float, among_N: Floats) -> float:
+    """Share of `among_N` that is below `value`, those equal to it counting half, in [0, 1]."""
+    return float(((among_N < value).sum() + (among_N == value).sum() / 2) / len(among_N))
+
+
+def results_of(
+    options: StudyOptions, function: Callable[[TaskT], Document], units: Sequence[Unit[TaskT]], *, label: str
+) -> dict[str, Document]:
+    """The result of every unit by its name, in their order; those without a file are computed.
+
+    Args:
+        options: Folder, and who computes.
+        function: As `nas.executor.Executor.run` wants it.
+        units: With names that files may have.
+        label: Of the line of progress.
+
+    Raises:
+        SweepError: A unit failed; those that did not have their files.
+    """
+    check_executor(options)
+    folder = options.out.resolve() / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {unit.name: folder / f"{unit.name}.json" for unit in units}
+    missing = [unit for unit in units if not files[unit.name].exists()]
+    progress = console.Progress(label, total=len(units), done=len(units) - len(missing))
+    failures: list[str] = []
+    if missing:
+        with started(options, folder=options.out.resolve()) as executor:
+            for number, outcome in enumerate(executor.run(function, missing), start=len(units) - len(missing) + 1):
+                if isinstance(outcome.outcome, Failure):
+                    failures.append(f"{outcome.name}: {outcome.outcome.error}")
+                    console.log(f"{outcome.name} failed: {outcome.outcome.error}\n{outcome.outcome.trace}")
+                else:
+                    replace_file(files[outcome.name], pretty(outcome.outcome).encode())
+                progress.update(number, outcome.name)
+    if failures:
+        raise SweepError(
+            f"every unit of a study must end, but {len(failures)} of {len(units)} failed, such as {failures[0]}; "
+            "the same command tries them again"
+        )
+    return {name: load(path) for name, path in files.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotionVideos:
+    """Generated videos of a study; numbers as of `data synth` and `data index`."""
+
+    videos_per_class: int
+    size: int
+    num_frames: int
+    rate_fps: int
+    split: str
+    seed: int
+    cue: Cue = "motion"
+    shuffled: bool = False
+
+    def manifest(self, options: StudyOptions, name: str) -> Path:
+        """Their manifest in the study's folder; what is missing is made."""
+        manifest = options.out.resolve() / f"{name}.jsonl"
+        if manifest.exists():
+            return manifest
+        folder = options.out.resolve() / "videos" / name
+        if not folder.exists():
+            console.log(f"generate {self.videos_per_class} videos of each class in {folder}")
+            data_synth.synthesise(
+                data_synth.Options(
+                    out=folder,
+                    videos_per_class=self.videos_per_class,
+                    cue=self.cue,
+                    shuffled=self.shuffled,
+                    size=self.size,
+                    num_frames=self.num_frames,
+                    rate_fps=self.rate_fps,
+                    seed=self.seed,
+                )
+            )
+        data_index.index(data_index.Options(source=folder, out=manifest, split=self.split, seed=self.seed))
+        return manifest

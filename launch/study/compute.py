@@ -1,0 +1,244 @@
+"""`movinas study compute`: search against ground truth, at equal compute.
+
+Real searches of the micro space, each with its own supernet, whose results are looked up in the table that `study
+truth` made: REINFORCE, uniform sampling with the best of N re-ranked, regularised evolution. Beside them stand-alone
+training: as many architectures drawn at random inside the budget as the same number of clips can train, the best of
+them taken. A clip that is only looked at counts as a third of one that is trained on.
+
+Predictions, written before the runs: (1) every search's percentile among the architectures of equal cost lies above
+that of a random one, 0.5, beyond its interval; (2) REINFORCE is at least level with the stand-alone best of N; (3) with
+clean rewards (the replay) all strategies beat the best of a few random ones.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from launch import console
+from launch.shared_weights import Statistics
+from launch.study import micro
+from launch.study.common import Document, Floats, StudyOptions, interval, percentile, results_of
+from launch.study.micro import genotype_text
+from launch.study.replay import STRATEGIES as REPLAYED
+from launch.study.replay import replay
+from launch.study.searches import SEARCH, WEIGHTS, SearchTask, carry_out, micro_search
+from launch.study.table import TruthTable, read_table
+from launch.study.truth import RECIPE, TABLE, VIDEOS
+from nas.audit import rank_correlations
+from nas.executor import Unit
+from nas.strategies import StrategyName
+from results.estimate import Estimate
+from search_spaces.errors import UsageError
+from search_spaces.randomness import generator
+from video.manifest import load_manifest
+
+SHORT = {"ray_address": "--ray-address"}
+SEARCHED: tuple[StrategyName, ...] = ("reinforce", "uniform", "evolution")
+STATISTICS: Mapping[StrategyName, tuple[Statistics, ...]] = {
+    "reinforce": ("batch",),
+    "uniform": ("batch", "recalibrated"),  # trained alike for all architectures, so the fairest judge of statistics
+    "evolution": ("batch",),
+}
+LOOKED_AT = 1 / 3
+"""What a clip costs that is only looked at, of one that is trained on."""
+NUM_DRAWS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(StudyOptions):
+    """Search the micro space by several strategies and look up in the ground truth what they found.
+
+    Attributes:
+        table: Of `study truth`, at the same size; None takes the one in this folder.
+        seeds: Searches of each strategy, from seeds 0, 1, ...
+        replays: Replays of each strategy against the stored answers.
+    """
+
+    table: Path | None = None
+    seeds: int = 5
+    replays: int = 20
+
+
+def run(options: Options) -> int:
+    """Search whatever is missing, replay, and show the percentiles."""
+    table = table_of(options, options.table)
+    results = results_of(options, carry_out, search_units(options, table), label="searched")
+    document = document_of(options, table, results)
+    show(document, as_json=options.json)
+    return 0
+
+
+def table_of(study: StudyOptions, path: Path | None) -> TruthTable:
+    """The ground truth of the study's size.
+
+    Raises:
+        DocumentError: There is none.
+        UsageError: It is of other architectures.
+    """
+    path = path or study.out / TABLE
+    table = read_table(path)
+    problem = micro.problem(study.size)
+    candidates = [problem.candidate(row_D) for row_D in micro.architectures(study.size)]
+    if tuple(candidate.fingerprint for candidate in candidates) != table.fingerprints:
+        raise UsageError(f"a table must be of the micro space at size {study.size}, but {path} is of another")
+    return table
+
+
+def search_units(options: Options, table: TruthTable) -> list[Unit[SearchTask]]:
+    """One search per strategy and seed; seed by seed, so that an early stop leaves whole comparisons."""
+    manifest, problem = VIDEOS[options.size].manifest(options, "motions"), micro.problem(options.size)
+    candidates = tuple(problem.space.decode(genotype, problem.variant) for genotype in table.genotypes)
+    return [
+        Unit(
+            name=f"motion-{strategy}-{seed}",
+            task=SearchTask(
+                options=micro_search(
+                    options, f"motion-{strategy}-{seed}", manifest=manifest, seed=seed, strategy=strategy
+                ),
+                scored=candidates,
+                statistics=STATISTICS[strategy],
+            ),
+        )
+        for seed in range(options.seeds)
+        for strategy in SEARCHED
+    ]
+
+
+def document_of(options: Options, table: TruthTable, results: dict[str, Document]) -> Document:
+    """Everything that is shown, in plain data."""
+    truth_N = table.truth()
+    trained, looked_at = clips_of_a_search(options)
+    found = {strategy: [results[f"motion-{strategy}-{seed}"] for seed in range(options.seeds)] for strategy in SEARCHED}
+    percentiles = {
+        strategy: [percentile(truth_N[table.number(each["found"])], truth_N) for each in each_of]
+        for strategy, each_of in found.items()
+    }
+    accuracies = {
+        strategy: [float(truth_N[table.number(each["found"])]) for each in each_of]
+        for strategy, each_of in found.items()
+    }
+    num_alone = {
+        "trained": max(1, math.floor(trained / clips_of_a_training(options))),
+        "trained and looked at": max(1, math.floor((trained + LOOKED_AT * looked_at) / clips_of_a_training(options))),
+    }
+    return {
+        "size": options.size,
+        "architectures": len(truth_N),
+        "truth": {"mean": float(truth_N.mean()), "best": float(truth_N.max()), "sd": float(truth_N.std())},
+        "clips": {"trained": trained, "looked_at": looked_at, "of_a_training": clips_of_a_training(options)},
+        "percentiles": percentiles,
+        "accuracies": accuracies,
+        "found": {
+            strategy: [genotype_text(each["genotype"]) for each in each_of] for strategy, each_of in found.items()
+        },
+        "argmax_ratios": {strategy: [each["argmax_ratio"] for each in each_of] for strategy, each_of in found.items()},
+        "tau": {
+            f"{strategy}, {statistics}": [
+                tau(each["scores"][statistics], truth_N, seed=seed) for seed, each in enumerate(each_of)
+            ]
+            for strategy, each_of in found.items()
+            for statistics in STATISTICS[strategy]
+        },
+        "alone": {name: {"n": num, **best_of(table, num)} for name, num in num_alone.items()},
+        "replay": {
+            strategy: [percentile(float(truth_N[number]), truth_N) for number in replayed]
+            for strategy, replayed in (
+                (strategy, [replay(table, options.size, strategy, seed=seed) for seed in range(options.replays)])
+                for strategy in REPLAYED
+            )
+        },
+    }
+
+
+def tau(scores: list[float], truth_N: Floats, *, seed: int) -> dict[str, float]:
+    """Kendall's tau of shared weights' scores against the truth, with its interval and n."""
+    found = rank_correlations(scores, truth_N, rng=generator(seed, "tau")).kendall
+    if not isinstance(found, Estimate):
+        return {"value": 0.0, "low": 0.0, "high": 0.0, "num": found.num}
+    return {"value": found.value, "low": found.low, "high": found.high, "num": found.num}
+
+
+def clips_of_a_search(options: Options) -> tuple[int, int]:
+    """Clips that a search trains on, and those it only looks at: rewards and the final comparison."""
+    config, weights = SEARCH[options.size], WEIGHTS[options.size]
+    num = config.steps * config.architectures_per_step
+    compared = (config.selection.num_policy + config.selection.num_random + 1) * 512
+    return num * weights.batch_size, num * weights.reward_clips + compared
+
+
+def clips_of_a_training(options: Options) -> int:
+    """Clips that a training of the ground truth sees."""
+    manifest = VIDEOS[options.size].manifest(options, "motions")
+    return RECIPE.num_steps(len(load_manifest(manifest).of("train"))) * RECIPE.batch_size
+
+
+def best_of(table: TruthTable, num: int) -> dict[str, float]:
+    """Percentile of the best of `num` random architectures, each trained once, over many draws: mean and quantiles.
+
+    The best is chosen by one training on one half of the clips, as validation would; its place is by the mean of all.
+    """
+    rng, truth_N = generator(0, "best of"), table.truth()
+    num_seeds, num_clips = table.correct_NSC.shape[1:]
+    picked = []
+    for _ in range(NUM_DRAWS):
+        drawn = rng.choice(len(truth_N), size=min(num, len(truth_N)), replace=False)
+        clips = rng.permutation(num_clips)[: num_clips // 2]
+        seen = table.correct_NSC[drawn, int(rng.integers(num_seeds))][:, clips].mean(axis=1)
+        picked.append(percentile(truth_N[drawn[int(seen.argmax())]], truth_N))
+    low, high = np.quantile(picked, [0.025, 0.975])
+    return {"mean": float(np.mean(picked)), "low": float(low), "high": float(high)}
+
+
+def show(document: Document, *, as_json: bool) -> None:
+    """Percentiles, ranking and the predictions."""
+    if as_json:
+        console.show_json(document)
+        return
+    truth = document["truth"]
+    console.show(
+        f"{document['architectures']} architectures of equal cost: accuracy {truth['mean']:.3f} in the mean, "
+        f"{truth['best']:.3f} at best"
+    )
+    rows = [
+        (
+            strategy,
+            interval(document["percentiles"][strategy]),
+            interval(document["accuracies"][strategy]),
+            interval(document["argmax_ratios"][strategy]),
+        )
+        for strategy in SEARCHED
+    ]
+    console.show_table(
+        "Searches: mean [95 % interval over seeds]",
+        ("strategy", "percentile of found", "its accuracy", "argmax cost/target"),
+        rows,
+    )
+    console.show_table(
+        "Kendall's tau of the shared weights' scores against the ground truth",
+        ("strategy, statistics", "mean over seeds", "n", "interval of the first seed"),
+        [
+            (
+                name,
+                interval([each["value"] for each in taus]),
+                taus[0]["num"],
+                f"[{taus[0]['low']:.2f}, {taus[0]['high']:.2f}]",
+            )
+            for name, taus in document["tau"].items()
+        ],
+    )
+    console.show_table(
+        "Trained one by one with as many clips: mean and central 95 % of draws",
+        ("counted", "best of", "percentile"),
+        [
+            (name, each["n"], f"{each['mean']:.3f} [{each['low']:.3f}, {each['high']:.3f}]")
+            for name, each in document["alone"].items()
+        ],
+    )
+    console.show_table(
+        "Replay against stored answers: mean [95 % interval over seeds]",
+        ("strategy", "percentile of found"),
+        [(strategy, interval(values)) for strategy, values in document["replay"].items()],
+    )

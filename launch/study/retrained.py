@@ -1,0 +1,306 @@
+"""`movinas study retrained`: what a search found against random architectures of equal cost, all trained alike.
+
+On generated motions, at three targets: one search each, the architecture it found, and random ones within 2 % of the
+target, every one trained from several seeds with the same recipe. On videos of your own, such as a folder of real
+clips: the same at one target, on repeated splits, each with a search of its own, for a search must not see test clips.
+
+Prediction, written before the runs: what was found lies above the median of the random ones at every target, and its
+mean percentile over all of them above 0.5 beyond its interval.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from launch import console, data_index, members, retrain
+from launch.compute import set_up
+from launch.study.common import Document, MotionVideos, Size, StudyOptions, interval, percentile, results_of
+from launch.study.searches import LARGE, LARGE_SEARCH, LARGE_TARGETS, WEIGHTS, SearchTask, carry_out, options_of_search
+from launch.sweeps import drop_checkpoints
+from launch.trained import load_trained, predictions_of
+from nas.executor import Unit
+from nas.loop import SearchConfig
+from nas.problem import Problem
+from nas.reinforce import ControllerConfig
+from nas.select import SelectionConfig, random_baseline
+from nas.warmup import WarmupConfig
+from retrain.evaluate import report_of
+from retrain.recipe import Recipe
+from search_spaces.errors import UsageError
+from search_spaces.movinet import find_space
+from search_spaces.space import Candidate, SearchSpace
+from search_spaces.spec_json import make_spec_file, write_spec
+from search_spaces.target import parse_target
+from search_spaces.variant import Variant
+from supernet.evaluator import WeightConfig
+from video.manifest import load_manifest
+
+SHORT = {"ray_address": "--ray-address"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What is searched and trained at a size."""
+
+    space: SearchSpace
+    targets: tuple[str, ...]
+    target_of_real: str
+    videos: MotionVideos
+    search: SearchConfig
+    weights: WeightConfig
+    recipe: Recipe
+    real_recipe: Recipe
+
+
+SETTINGS: Mapping[Size, Setting] = {
+    "cpu": Setting(
+        space=find_space("nano"),
+        targets=("macs=8M/clip", "macs=10M/clip", "macs=13M/clip"),
+        target_of_real="macs=10M/clip",
+        videos=MotionVideos(videos_per_class=150, size=56, num_frames=12, rate_fps=8, split="0.54,0.06,0.4", seed=2),
+        search=SearchConfig(
+            steps=250,
+            architectures_per_step=4,
+            checkpoint_every=125,
+            controller=ControllerConfig(delay_fraction=0.5),
+            warmup=WarmupConfig(op_fraction=0.1),
+        ),
+        weights=WEIGHTS["cpu"],
+        recipe=Recipe(epochs=4, batch_size=32, evaluations=1, checkpoint_every=10_000),
+        real_recipe=Recipe(epochs=20, batch_size=16, evaluations=1, checkpoint_every=10_000),
+    ),
+    "gpu": Setting(
+        space=LARGE,
+        targets=LARGE_TARGETS,
+        target_of_real=LARGE_TARGETS[1],
+        videos=MotionVideos(videos_per_class=1000, size=128, num_frames=24, rate_fps=16, split="0.7,0.05,0.25", seed=2),
+        search=LARGE_SEARCH,
+        weights=WEIGHTS["gpu"],
+        recipe=Recipe(epochs=10, batch_size=64, evaluations=1, checkpoint_every=10_000),
+        real_recipe=Recipe(epochs=60, batch_size=16, evaluations=1, checkpoint_every=10_000),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(StudyOptions):
+    """Retrain what searches found beside random architectures of equal cost.
+
+    Attributes:
+        source: Folder per class of videos of your own; None for generated motions.
+        randoms: Random architectures beside each that was found.
+        seeds: Trainings of every architecture; of your own videos, splits, with a search and a training each.
+    """
+
+    source: Path | None = None
+    randoms: int = 10
+    seeds: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One search, and the trainings that it is judged by.
+
+    Attributes:
+        name: Of its search; `seed` of that search.
+        train_seeds: One training per seed of each architecture.
+    """
+
+    name: str
+    target: str
+    manifest: Path
+    seed: int
+    recipe: Recipe
+    train_seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One network to train and to test."""
+
+    candidate: Candidate
+    seed: int
+    manifest: Path
+    recipe: Recipe
+    options: Options
+
+
+def run(options: Options) -> int:
+    """Search, train whatever is missing, and show where the found ones lie among the random ones."""
+    if min(options.randoms, options.seeds) < 1:
+        raise UsageError(f"randoms and seeds must be at least 1, but got {options.randoms} and {options.seeds}")
+    comparisons = comparisons_of(options)
+    searched = results_of(options, carry_out, [_search_unit(options, each) for each in comparisons], label="searched")
+    trainings = {
+        name: training for each in comparisons for name, training in _trainings(options, each, searched).items()
+    }
+    units = [Unit(name=name, task=training) for name, training in trainings.items()]
+    trained = results_of(options, train_and_test, units, label="trained")
+    rows = [_row(options, each, searched[each.name], trained) for each in comparisons]
+    show(rows, as_json=options.json)
+    return 0
+
+
+def comparisons_of(options: Options) -> list[Comparison]:
+    """What is searched: three targets of generated motions, or one target on several splits of real videos."""
+    setting = SETTINGS[options.size]
+    if options.source is None:
+        manifest = setting.videos.manifest(options, "retrained-motions")
+        return [
+            Comparison(
+                name=f"retrained-{target.partition('=')[2].replace('/', '-')}",
+                target=target,
+                manifest=manifest,
+                seed=0,
+                recipe=setting.recipe,
+                train_seeds=tuple(range(options.seeds)),
+            )
+            for target in setting.targets
+        ]
+    name = options.source.resolve().name
+    return [
+        Comparison(
+            name=f"retrained-{name}-split{seed}",
+            target=setting.target_of_real,
+            manifest=_split(options, options.source, name, seed),
+            seed=seed,
+            recipe=setting.real_recipe,
+            train_seeds=(seed,),
+        )
+        for seed in range(options.seeds)
+    ]
+
+
+def train_and_test(task: Training) -> Document:
+    """Train one network and measure it on the test split."""
+    options = task.options
+    candidate, out = task.candidate, options.out.resolve()
+    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), out / "specs")
+    folder = out / "members" / f"{task.manifest.stem}-{candidate.fingerprint[:16]}-{task.seed}"
+    run_dir, _ = members.trained(
+        retrain.Options(
+            spec=str(spec),
+            data=task.manifest,
+            out=folder,
+            recipe=task.recipe,
+            clips=options.clips,
+            seed=task.seed,
+            threads=options.threads,
+            workers=options.workers,
+            device=options.device,
+            amp=options.amp,
+        )
+    )
+    manifest, ensemble = load_manifest(task.manifest), load_trained(folder)
+    predictions = predictions_of(
+        ensemble, manifest.of("test"), options.clips, set_up(options), views="1x1", batch_size=task.recipe.batch_size
+    )
+    drop_checkpoints(run_dir.path)
+    report = report_of(predictions, space=ensemble.label_space, views="1x1")
+    return {"top1": report.top1, "num_videos": report.num_videos}
+
+
+def show(rows: Sequence[Document], *, as_json: bool) -> None:
+    """A row per search, then all together."""
+    percentiles = [row["percentile"] for row in rows]
+    if as_json:
+        console.show_json({"comparisons": list(rows), "percentile": str(interval(percentiles))})
+        return
+    console.show_table(
+        "Retrained: what was found, and random architectures of equal cost",
+        ("search", "found", "random: mean", "median", "best", "percentile", "n", "cost/target"),
+        [
+            (
+                row["name"],
+                interval(row["found"]),
+                f"{np.mean(row['randoms']):.3f}",
+                f"{np.median(row['randoms']):.3f}",
+                f"{max(row['randoms']):.3f}",
+                f"{row['percentile']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
+                len(row["randoms"]),
+                f"{row['found_ratio']:.3f}",
+            )
+            for row in rows
+        ],
+    )
+    console.show(f"percentile of what was found, over searches: {interval(percentiles)}")
+
+
+def _search_unit(options: Options, comparison: Comparison) -> Unit[SearchTask]:
+    setting = SETTINGS[options.size]
+    search_options = options_of_search(
+        options,
+        comparison.name,
+        space=setting.space,
+        manifest=comparison.manifest,
+        seed=comparison.seed,
+        target=comparison.target,
+        config=setting.search,
+        weights=setting.weights,
+    )
+    return Unit(name=comparison.name, task=SearchTask(options=search_options))
+
+
+def _candidates(options: Options, comparison: Comparison, searched: Document) -> list[Candidate]:
+    """The found architecture, then random ones of its cost, the same whatever was found."""
+    space = SETTINGS[options.size].space
+    problem = Problem(
+        space=space,
+        variant=Variant(),
+        target=parse_target(comparison.target),
+        num_classes=load_manifest(comparison.manifest).num_classes,
+        seed=1,  # not those that the search compared itself with
+    )
+    rows_ND = random_baseline(problem, SelectionConfig(num_random=options.randoms))
+    return [space.decode(searched["genotype"], Variant()), *(problem.candidate(row_D) for row_D in rows_ND)]
+
+
+def _trainings(options: Options, comparison: Comparison, searched: Document) -> dict[str, Training]:
+    return {
+        _name(comparison, candidate, seed): Training(
+            candidate=candidate,
+            seed=seed,
+            manifest=comparison.manifest,
+            recipe=comparison.recipe,
+            options=options,
+        )
+        for seed in comparison.train_seeds
+        for candidate in _candidates(options, comparison, searched)
+    }
+
+
+def _row(options: Options, comparison: Comparison, searched: Document, trained: Mapping[str, Document]) -> Document:
+    """Accuracies of a comparison; the interval of its percentile resamples the random architectures."""
+    found, *randoms = (
+        [trained[_name(comparison, candidate, seed)]["top1"] for seed in comparison.train_seeds]
+        for candidate in _candidates(options, comparison, searched)
+    )
+    means_N = np.array([np.mean(each) for each in randoms])
+    rng = np.random.default_rng(0)
+    drawn = [percentile(float(np.mean(found)), rng.choice(means_N, size=len(means_N))) for _ in range(2000)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return {
+        "name": comparison.name,
+        "target": comparison.target,
+        "genotype": searched["genotype"],
+        "found_ratio": searched["found_ratio"],
+        "found": found,
+        "randoms": means_N.tolist(),
+        "percentile": percentile(float(np.mean(found)), means_N),
+        "low": float(low),
+        "high": float(high),
+    }
+
+
+def _name(comparison: Comparison, candidate: Candidate, seed: int) -> str:
+    return f"{comparison.manifest.stem}-{candidate.fingerprint[:16]}-{seed}"
+
+
+def _split(options: Options, source: Path, name: str, seed: int) -> Path:
+    """A split of real videos of its own: half to search and train on, a tenth to validate, the rest to test."""
+    manifest = options.out.resolve() / f"{name}-split{seed}.jsonl"
+    if not manifest.exists():
+        data_index.index(data_index.Options(source=source, out=manifest, split="0.6,0.05,0.35", seed=seed))
+    return manifest

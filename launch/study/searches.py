@@ -1,0 +1,198 @@
+"""Searches as units of a study: what each found, what its policy came to believe, and how it does on fresh clips."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from launch import members, search, sweeps
+from launch.shared_weights import Statistics, shared_scores
+from launch.study import micro
+from launch.study.common import Document, Size, StudyOptions
+from nas.loop import SearchConfig
+from nas.reinforce import ControllerConfig
+from nas.select import SelectionConfig
+from results.history import SearchHistory, read_history
+from results.records import CandidateRecord
+from results.run_dir import RunDir
+from search_spaces.movinet import find_space
+from search_spaces.space import Candidate, SearchSpace
+from search_spaces.space_json import read_space, space_document
+from search_spaces.spec import ClipGeometry, parse_kernel
+from search_spaces.strict_json import pretty
+from search_spaces.variant import Variant
+from supernet.evaluator import WeightConfig
+from video.manifest import load_manifest
+
+SEARCH: Mapping[Size, SearchConfig] = {
+    "cpu": SearchConfig(
+        steps=200,
+        architectures_per_step=4,
+        checkpoint_every=100,
+        controller=ControllerConfig(delay_fraction=0.5),
+        selection=SelectionConfig(tolerance=micro.TOLERANCE, random_tolerance=micro.TOLERANCE),
+    ),
+    "gpu": SearchConfig(
+        steps=4000,
+        architectures_per_step=4,
+        checkpoint_every=500,
+        selection=SelectionConfig(tolerance=micro.TOLERANCE, random_tolerance=micro.TOLERANCE),
+    ),
+}
+"""Of the micro space; everything else as a user's search has it by default. In 200 steps shared weights know nothing
+before the 80th: a policy that learns from then on what a quarter of the steps taught takes noise for quality."""
+LARGE = replace(find_space("a0"), name="a0-16x112", clip=ClipGeometry(num_frames=16, resolution=112, rate_fps=16.0))
+"""The space of A0 on smaller clips, for a GPU."""
+LARGE_TARGETS = ("macs=300M/clip", "macs=370M/clip", "macs=550M/clip")
+"""The middle one is to such clips what 2.7 G are to those of A0."""
+LARGE_SEARCH = SearchConfig(steps=4000, architectures_per_step=4, checkpoint_every=500)
+WEIGHTS: Mapping[Size, WeightConfig] = {
+    "cpu": WeightConfig(batch_size=8, reward_multiple=2, quality="probability"),
+    "gpu": WeightConfig(batch_size=32),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTask:
+    """One search.
+
+    Attributes:
+        options: Of the search.
+        scored: Architectures to score with the shared weights when it has ended, such as those of a ground truth.
+        statistics: Of batch norm in those scores.
+    """
+
+    options: search.Options
+    scored: tuple[Candidate, ...] = ()
+    statistics: tuple[Statistics, ...] = ("batch",)
+
+
+def micro_search(
+    study: StudyOptions,
+    name: str,
+    *,
+    manifest: Path,
+    seed: int,
+    target: str | None = None,
+    weights: WeightConfig | None = None,
+    **changes: object,
+) -> search.Options:
+    """A search of the micro space in a run folder of that name.
+
+    Args:
+        study: Of the study.
+        name: Of the run's folder under `searches`.
+        manifest: Of its videos.
+        seed: Of the search.
+        target: None takes the target of the ground truth.
+        weights: None takes those of the study's size.
+        changes: Of the search's configuration, such as strategy="evolution".
+    """
+    config = replace(SEARCH[study.size], **changes)  # type: ignore[arg-type]
+    return options_of_search(
+        study,
+        name,
+        space=micro.space(study.size),
+        manifest=manifest,
+        seed=seed,
+        target=target or micro.TARGETS[study.size],
+        config=config,
+        weights=WEIGHTS[study.size],
+    )
+
+
+def options_of_search(
+    study: StudyOptions,
+    name: str,
+    *,
+    space: SearchSpace | str,
+    manifest: Path,
+    seed: int,
+    target: str,
+    config: SearchConfig,
+    weights: WeightConfig,
+) -> search.Options:
+    """A search in the study's folder; a space without a name is kept there as a file."""
+    out = study.out.resolve()
+    if isinstance(space, SearchSpace):
+        path = out / f"{space.name}.json"
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(pretty(space_document(space)), "utf-8")
+        space = str(path)
+    return search.Options(
+        space=space,
+        target=target,
+        out=out / "searches" / name,
+        data=manifest,
+        seed=seed,
+        search=config,
+        weights=weights,
+        clips=study.clips,
+        device=study.device,
+        threads=study.threads,
+        workers=study.workers,
+        amp=study.amp,
+    )
+
+
+def carry_out(task: SearchTask) -> Document:
+    """Search, or go on with a search, and say what came of it; its weights go when they have been asked."""
+    run, result = members.searched(task.options)
+    history = read_history(run.journal_path)
+    found = next(record for record in history.candidates if record.fingerprint == result.found)
+    randoms = [record for record in history.candidates if record.origin == "random"]
+    test_items = load_manifest(run.manifest_path).of("test")
+    space = read_space(run.space_path)
+    fresh = shared_scores(
+        run,
+        [space.decode(record.genotype, Variant()) for record in (found, *randoms)],
+        statistics="batch",
+        threads=task.options.threads,
+        device=task.options.device,
+        items=test_items,
+    )
+    document: Document = {
+        "found": result.found,
+        "genotype": dict(found.genotype),
+        "found_ratio": result.found_ratio,
+        "found_quality": result.found_quality,
+        "argmax": result.argmax_fingerprint,
+        "argmax_ratio": result.argmax_ratio,
+        "random_quality_mean": result.random_quality_mean,
+        "randoms": [record.fingerprint for record in randoms],
+        "fresh_found": fresh[0].quality,
+        "fresh_random": [measurement.quality for measurement in fresh[1:]],
+        "temporal": temporal_share(history, space),
+        "own": num_own(history.candidates),
+    }
+    if task.scored:
+        document["scores"] = scores(run, task)
+    sweeps.drop_checkpoints(run.path)
+    return document
+
+
+def scores(run: RunDir, task: SearchTask) -> dict[str, list[float]]:
+    """Qualities of the scored architectures on the search's held-out clips, by each kind of statistics."""
+    return {
+        statistics: [
+            measurement.quality
+            for measurement in shared_scores(
+                run, task.scored, statistics=statistics, threads=task.options.threads, device=task.options.device
+            )
+        ]
+        for statistics in task.statistics
+    }
+
+
+def temporal_share(history: SearchHistory, space: SearchSpace) -> float:
+    """Probability of a kernel longer than one frame at the end of a search, mean over the layers that may be there."""
+    policy = history.policies[-1]
+    temporal = np.array([parse_kernel(kernel)[0] > 1 for kernel in space.kernels])
+    layers = [decision.name for decision in space.decisions if decision.group == "kernel"]
+    return float(np.mean([np.asarray(policy.probabilities[name])[temporal].sum() for name in layers]))
+
+
+def num_own(candidates: Sequence[CandidateRecord]) -> int:
+    """How many of the compared architectures the strategy proposed by itself inside the budget."""
+    return sum(record.origin == "policy" for record in candidates)
