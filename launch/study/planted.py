@@ -52,14 +52,14 @@ def run(options: Options) -> int:
     manifests = {task: manifest_of(options, task) for task in TASKS}
     units = [
         Unit(
-            name=f"{name}-reinforce-{seed}",
-            task=SearchTask(options=_search(options, f"{name}-reinforce-{seed}", manifest=manifest, seed=seed)),
+            name=f"planted-{name}-{seed}",
+            task=SearchTask(options=_search(options, f"planted-{name}-{seed}", manifest=manifest, seed=seed)),
         )
         for seed in range(options.seeds)
         for name, manifest in manifests.items()
     ]
     results = results_of(options, carry_out, units, label="searched")
-    document = {task: [results[f"{task}-reinforce-{seed}"] for seed in range(options.seeds)] for task in TASKS}
+    document = {task: [results[f"planted-{task}-{seed}"] for seed in range(options.seeds)] for task in TASKS}
     show(document, as_json=options.json)
     return 0
 
