@@ -90,7 +90,8 @@ def search_units(options: Options, table: TruthTable) -> list[Unit[SearchTask]]:
                     weights=small if kind == SMALL else None,
                     **changes,
                 )
-                units.append(Unit(name=name, task=SearchTask(options=search_options, scored=candidates)))
+                scored = candidates if target == problem.target.text else ()  # elsewhere nobody knows the truth
+                units.append(Unit(name=name, task=SearchTask(options=search_options, scored=scored)))
     return units
 
 

@@ -73,5 +73,5 @@ def _number(rows_ND: Indices, row_D: Indices) -> int | None:
 def _asked(table: TruthTable, number: int, rng: np.random.Generator, *, num_clips: int) -> float:
     """Share of a fresh draw of clips that one of the trainings, drawn too, was right about."""
     _, num_seeds, num_stored = table.correct_NSC.shape
-    clips = rng.choice(num_stored, size=num_clips, replace=False)
+    clips = rng.choice(num_stored, size=min(num_clips, num_stored), replace=False)
     return float(table.correct_NSC[number, int(rng.integers(num_seeds)), clips].mean())

@@ -133,7 +133,9 @@ def run(options: Options) -> int:
     comparisons = comparisons_of(options)
     searched = results_of(options, carry_out, [_search_unit(options, each) for each in comparisons], label="searched")
     trainings = {
-        name: training for each in comparisons for name, training in _trainings(options, each, searched).items()
+        name: training
+        for each in comparisons
+        for name, training in _trainings(options, each, searched[each.name]).items()
     }
     units = [Unit(name=name, task=training) for name, training in trainings.items()]
     trained = results_of(options, train_and_test, units, label="trained")

@@ -1,0 +1,194 @@
+"""Studies: their statistics, the ground truth that lies in benchmarks, and each of them whole on next to nothing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from launch.cli import main
+from launch.study import mechanisms, micro, retrained, searches, truth
+from launch.study.common import Interval, StudyOptions, interval, percentile, results_of
+from launch.study.compute import best_of
+from launch.study.planted import with_shuffled_labels
+from launch.study.replay import replay
+from launch.study.table import TruthTable, read_table, write_table
+from nas.audit import ceiling
+from nas.executor import Unit
+from nas.select import SelectionConfig
+from results.estimate import Estimate
+from retrain.recipe import Recipe
+from search_spaces.errors import DocumentError, SweepError
+from supernet.evaluator import WeightConfig
+from video.manifest import load_manifest
+
+TABLE = Path(__file__).parents[2] / "benchmarks" / "2026-11-21-micro-truth.json.gz"
+
+
+@pytest.fixture(scope="module")
+def table():
+    return read_table(TABLE)
+
+
+def test_an_interval_holds_the_mean_and_narrows_with_more_values():
+    few, many = interval([0.0, 1.0] * 5), interval([0.0, 1.0] * 50)
+    assert few.low < few.mean == 0.5 < few.high
+    assert many.high - many.low < few.high - few.low
+    assert interval([0.25]) == Interval(mean=0.25, low=0.25, high=0.25, num=1)
+    assert str(interval([0.5])) == "0.500 [0.500, 0.500] (n=1)"
+
+
+def test_a_percentile_counts_equals_half():
+    assert percentile(2.0, np.array([1.0, 2.0, 3.0, 4.0])) == 0.375
+    assert percentile(9.0, np.array([1.0, 2.0])) == 1.0
+
+
+def test_the_micro_space_has_one_cost_and_a_ground_truth_of_all_of_it(table):
+    rows_ND = micro.architectures("cpu")
+    assert len(np.unique(rows_ND, axis=0)) == len(rows_ND) == 132
+    assert np.abs(micro.problem("cpu").ratios(rows_ND) - 1).max() <= micro.TOLERANCE
+    candidates = [micro.problem("cpu").candidate(row_D) for row_D in rows_ND]
+    assert table.fingerprints == tuple(candidate.fingerprint for candidate in candidates)
+    assert table.macs_N.max() / table.macs_N.min() < 1.03
+    assert TABLE.stat().st_size < 5 << 20
+
+
+def test_two_trainings_of_the_ground_truth_agree_well_enough_to_rank_by(table):
+    found = ceiling(list(table.accuracies().T), rng=np.random.default_rng(0)).spearman
+    assert isinstance(found, Estimate)
+    assert found.value >= 0.6  # what a task must reach to be of use (issue of the audit)
+    assert found.low > 0.6
+
+
+def test_architectures_that_see_one_frame_at_a_time_are_at_chance(table):
+    blind = [
+        number
+        for number, genotype in enumerate(table.genotypes)
+        if all(str(value).startswith("1x") for name, value in genotype.items() if name.endswith(".kernel"))
+    ]
+    assert blind
+    assert table.truth()[blind].max() < 0.2
+    assert table.truth().max() > 0.9
+
+
+def test_a_table_reads_back_as_it_was_written(table, tmp_path):
+    write_table(table, tmp_path / "a.json.gz")
+    again = read_table(tmp_path / "a.json.gz")
+    assert (again.correct_NSC == table.correct_NSC).all()
+    assert (again.fingerprints, again.provenance) == (table.fingerprints, table.provenance)
+    assert (tmp_path / "a.json.gz").read_bytes() == TABLE.read_bytes()
+    (tmp_path / "b.json.gz").write_bytes(TABLE.read_bytes()[:-9])
+    with pytest.raises(DocumentError, match="table of ground truth"):
+        read_table(tmp_path / "b.json.gz")
+
+
+@pytest.mark.parametrize("strategy", ["reinforce", "uniform", "evolution"])
+def test_a_replay_is_a_function_of_its_seed_and_beats_a_random_architecture(table, strategy, monkeypatch):
+    monkeypatch.setitem(searches.SEARCH, "cpu", replace(searches.SEARCH["cpu"], steps=40))
+    truth_N = table.truth()
+    found = [replay(table, "cpu", strategy, seed=seed) for seed in (0, 1)]
+    assert found[0] == replay(table, "cpu", strategy, seed=0)
+    assert np.mean([percentile(truth_N[number], truth_N) for number in found]) > 0.6
+
+
+def test_the_best_of_more_is_better_and_the_best_of_one_is_any(table):
+    one, nine = best_of(table, 1), best_of(table, 9)
+    assert one["mean"] == pytest.approx(0.5, abs=0.02)
+    assert 0.75 < nine["mean"] < 0.95  # 0.9 where nothing is noisy
+
+
+def test_shuffled_labels_keep_every_class_as_frequent_and_every_video(tmp_path):
+    options = StudyOptions(out=tmp_path)
+    videos = replace(truth.VIDEOS["cpu"], videos_per_class=8, size=16, num_frames=4)
+    manifest = load_manifest(videos.manifest(options, "videos"))
+    shuffled = with_shuffled_labels(manifest, seed=0)
+    assert [item.id for item in shuffled.items] == [item.id for item in manifest.items]
+    for split in ("train", "val", "test"):
+        before, after = ([item.labels for item in each.of(split)] for each in (manifest, shuffled))
+        assert before != after
+        assert sorted(before) == sorted(after)
+
+
+def double(task):
+    if task < 0:
+        raise SweepError("a task must not be negative")
+    return {"twice": 2 * task}
+
+
+def test_results_stay_and_only_what_is_missing_is_computed(tmp_path):
+    options = StudyOptions(out=tmp_path)
+    units = [Unit(name="a", task=1), Unit(name="b", task=-1)]
+    with pytest.raises(SweepError, match="b: a task must not be negative"):
+        results_of(options, double, units, label="doubled")
+    (tmp_path / "results" / "a.json").write_text('{"twice": 5}')
+    again = results_of(options, double, [units[0], Unit(name="b", task=3)], label="doubled")
+    assert again == {"a": {"twice": 5}, "b": {"twice": 6}}
+
+
+@pytest.fixture
+def next_to_nothing(monkeypatch):
+    """Every study at the size of a test: six architectures, two steps."""
+    videos = replace(truth.VIDEOS["cpu"], videos_per_class=10, size=36, num_frames=6, split="0.6,0.1,0.3")
+    monkeypatch.setitem(truth.VIDEOS, "cpu", videos)
+    monkeypatch.setattr(micro, "MICRO", replace(micro.MICRO, kernels=("1x3x3", "5x1x1")))
+    monkeypatch.setitem(micro.CLIPS, "cpu", replace(micro.MICRO.clip, num_frames=4, resolution=32))
+    monkeypatch.setitem(micro.TARGETS, "cpu", "macs=1.5M/clip")
+    monkeypatch.setitem(mechanisms.OTHER_TARGETS, "cpu", "macs=1.6M/clip")
+    monkeypatch.setattr(micro, "TOLERANCE", 0.004)
+    monkeypatch.setattr(truth, "RECIPE", Recipe(epochs=1, batch_size=16, evaluations=1, calibration_batches=1))
+    selection = SelectionConfig(num_policy=2, num_random=2, tolerance=0.004, random_tolerance=0.004)
+    config = replace(searches.SEARCH["cpu"], steps=2, architectures_per_step=2, selection=selection)
+    weights = WeightConfig(batch_size=4, reward_batch_size=4)
+    monkeypatch.setitem(searches.SEARCH, "cpu", config)
+    monkeypatch.setitem(searches.WEIGHTS, "cpu", weights)
+    setting = replace(
+        retrained.SETTINGS["cpu"],
+        targets=("macs=8M/clip",),
+        videos=videos,
+        search=replace(config, selection=SelectionConfig(num_policy=2, num_random=2)),
+        weights=weights,
+        recipe=truth.RECIPE,
+        real_recipe=truth.RECIPE,
+    )
+    monkeypatch.setitem(retrained.SETTINGS, "cpu", setting)
+
+
+@pytest.mark.usefixtures("next_to_nothing")
+def test_every_study_ends_in_figures_and_goes_on_with_what_is_there(tmp_path, capsys):
+    def document(*arguments):
+        assert main(["study", *arguments, "--out", str(tmp_path), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    found = document("truth")
+    assert found["seeds"] == 2
+    num = found["architectures"]
+    assert 3 <= num <= 20
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()}
+    assert len(before) == 2 * num
+    assert document("truth") == found
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "results").iterdir()} == before
+
+    compared = document("compute", "--seeds", "1", "--replays", "1")
+    assert {len(values) for values in compared["percentiles"].values()} == {1}
+    assert compared["tau"]["reinforce, batch"][0]["num"] == num
+    causes = document("planted", "--seeds", "1")
+    assert set(causes["gains"]) == {"motion", "appearance", "labels"}
+    assert set(document("mechanisms", "--seeds", "1")["kinds"]) == set(mechanisms.kinds_of("cpu"))
+    judged = document("retrained", "--seeds", "1", "--randoms", "2")
+    assert [len(each["randoms"]) for each in judged["comparisons"]] == [2]
+    assert not list(tmp_path.glob("searches/*/checkpoints/*"))
+
+
+def test_a_table_of_other_architectures_is_refused(table, tmp_path, capsys):
+    other = TruthTable(
+        fingerprints=table.fingerprints[:3],
+        genotypes=table.genotypes[:3],
+        correct_NSC=table.correct_NSC[:3],
+        macs_N=table.macs_N[:3],
+        provenance={},
+    )
+    write_table(other, tmp_path / "other.json.gz")
+    arguments = ["study", "compute", "--out", str(tmp_path), "--table", str(tmp_path / "other.json.gz")]
+    assert main(arguments) == 2
+    assert "must be of the micro space at size cpu" in capsys.readouterr().err
