@@ -303,5 +303,6 @@ def _split(options: Options, source: Path, name: str, seed: int) -> Path:
     """A split of real videos of its own: half to search and train on, a tenth to validate, the rest to test."""
     manifest = options.out.resolve() / f"{name}-split{seed}.jsonl"
     if not manifest.exists():
+        manifest.parent.mkdir(parents=True, exist_ok=True)
         data_index.index(data_index.Options(source=source, out=manifest, split="0.6,0.05,0.35", seed=seed))
     return manifest

@@ -154,6 +154,7 @@ def next_to_nothing(monkeypatch):
     monkeypatch.setitem(retrained.SETTINGS, "cpu", setting)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("next_to_nothing")
 def test_every_study_ends_in_figures_and_goes_on_with_what_is_there(tmp_path, capsys):
     def document(*arguments):
@@ -178,6 +179,14 @@ def test_every_study_ends_in_figures_and_goes_on_with_what_is_there(tmp_path, ca
     judged = document("retrained", "--seeds", "1", "--randoms", "2")
     assert [len(each["randoms"]) for each in judged["comparisons"]] == [2]
     assert not list(tmp_path.glob("searches/*/checkpoints/*"))
+
+
+@pytest.mark.usefixtures("next_to_nothing")
+def test_a_truth_of_next_to_nothing_is_whole(tmp_path, capsys):
+    assert main(["study", "truth", "--out", str(tmp_path)]) == 0
+    found = read_table(tmp_path / truth.TABLE)
+    assert found.correct_NSC.shape[1:] == (2, 24)
+    assert "between two seeds: Kendall" in capsys.readouterr().out
 
 
 def test_a_table_of_other_architectures_is_refused(table, tmp_path, capsys):
