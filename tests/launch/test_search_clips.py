@@ -15,6 +15,7 @@ from launch.cli import main
 from launch.clips import ClipConfig, Tally
 from launch.compute import Compute
 from launch.search_clips import SearchClips
+from results.genotypes import unpack
 from results.history import read_history
 from results.journal import iter_journal
 from results.records import StepRecord
@@ -113,11 +114,12 @@ def test_a_search_decides_on_the_clip_and_journals_it(clips_run):
     assert history.start.decisions["clip.rate_fps"] == (4.0, 8.0)
     records = list(iter_journal(clips_run / "journal.jsonl"))
     trials = [trial for record in records if isinstance(record, StepRecord) for trial in record.trials]
-    assert {trial.genotype["clip.num_frames"] for trial in trials} == {4, 6}
-    assert {trial.genotype["clip.resolution"] for trial in trials} == {24, 32}
-    for trial in trials:
-        spec = SPACE.decode(trial.genotype, Variant()).spec
-        assert spec.clip.rate_fps == trial.genotype["clip.rate_fps"]
+    genotypes = [unpack(trial.genotype, history.start.decisions) for trial in trials]
+    assert {genotype["clip.num_frames"] for genotype in genotypes} == {4, 6}
+    assert {genotype["clip.resolution"] for genotype in genotypes} == {24, 32}
+    for trial, genotype in zip(trials, genotypes, strict=True):
+        spec = SPACE.decode(genotype, Variant()).spec
+        assert spec.clip.rate_fps == genotype["clip.rate_fps"]
         assert trial.cost == pytest.approx(target.cost(spec, Variant(), num_classes=8))
     assert len(history.entropy["clip"]) == 8
 
