@@ -118,8 +118,8 @@ class HistoryReader:
     def _begin(self) -> None:
         self._journal = JournalReader(self._path, lenient=self._lenient)
         self._start: StartRecord | None = None
-        self._columns: dict[str, array[float]] = {name: array("d") for name in STEP_COLUMNS}
-        self._trials: dict[str, array[float]] = {name: array("d") for name in TRIAL_COLUMNS}
+        self._steps: array[float] = array("d")  # row after row
+        self._trials: array[float] = array("d")
         self._entropy: dict[str, array[float]] = {}
         self._last_step: bytes | None = None
         self._policies: list[PolicyRecord] = []
@@ -132,26 +132,26 @@ class HistoryReader:
     def _add_step(self, text: bytes) -> None:
         try:
             step = from_json(text, allow_inf_nan=False)
-            trials = step["trials"]
-            count = max(1, len(trials))
-            row = [float(step[name]) for name in STEP_COLUMNS[:-3]]
-            row += [sum(trial[name] for trial in trials) / count for name in STEP_COLUMNS[-3:]]
-            cells = [(row[0], *(float(trial[name]) for name in TRIAL_COLUMNS[1:])) for trial in trials]
-            entropy = {str(group): float(value) for group, value in step["entropy"].items()}
+            trials, number, count = step["trials"], step["step"], max(1, len(step["trials"]))
+            row = array("d", [step[name] for name in STEP_COLUMNS[:-3]])
+            row.extend([sum([trial[name] for trial in trials]) / count for name in STEP_COLUMNS[-3:]])
+            cells = array("d")
+            for trial in trials:
+                cells.extend((number, trial["cost"], trial["ratio"], trial["quality"], trial["reward"]))
+            entropy = array("d", step["entropy"].values())
             sampled = [self._architecture(trial) for trial in trials] if self._architectures else []
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             parse_record("step", text)  # says what is wrong with it
             raise JournalError(f"a step must hold what steps hold, but got {error}", where="step") from error
-        num_before = len(self._columns["step"])
-        for name, value in zip(STEP_COLUMNS, row, strict=True):
-            self._columns[name].append(value)
-        for cell in cells:
-            for name, value in zip(TRIAL_COLUMNS, cell, strict=True):
-                self._trials[name].append(value)
-        for group in entropy.keys() - self._entropy.keys():
-            self._entropy[group] = array("d", [float("nan")]) * num_before
+        groups = dict(zip(step["entropy"], entropy, strict=True))
+        if groups.keys() != self._entropy.keys():
+            num_before = len(self._steps) // len(STEP_COLUMNS)
+            for group in groups.keys() - self._entropy.keys():
+                self._entropy[group] = array("d", [float("nan")]) * num_before
         for group, column in self._entropy.items():
-            column.append(entropy.get(group, float("nan")))
+            column.append(groups.get(group, float("nan")))
+        self._steps.extend(row)
+        self._trials.extend(cells)
         self._sampled += sampled
         self._last_step = text
 
@@ -193,8 +193,8 @@ class HistoryReader:
         assert last is None or isinstance(last, StepRecord)
         return SearchHistory(
             start=self._start,
-            columns={name: np.array(column) for name, column in self._columns.items()},
-            trials={name: np.array(column) for name, column in self._trials.items()},
+            columns=_columns(self._steps, STEP_COLUMNS),
+            trials=_columns(self._trials, TRIAL_COLUMNS),
             entropy={name: np.array(column) for name, column in sorted(self._entropy.items())},
             last=last,
             policies=policies,
@@ -203,6 +203,11 @@ class HistoryReader:
             architectures=tuple(self._sampled),
             damages=tuple(self._journal.damages),
         )
+
+
+def _columns(rows: "array[float]", names: Sequence[str]) -> dict[str, Column]:
+    values_NK = np.array(rows).reshape(-1, len(names))
+    return {name: np.ascontiguousarray(values_NK[:, number]) for number, name in enumerate(names)}
 
 
 def read_history(journal_path: Path, *, architectures: bool = False, lenient: bool = False) -> SearchHistory:
@@ -232,7 +237,7 @@ def overhead_share(shares: Mapping[str, float]) -> float | None:
 
 def seconds_per_step(events: Iterable[Mapping[str, Any]], *, num_recent: int = 50) -> float | None:
     """Mean over the last events since the latest start or resume; None before anything was timed."""
-    recent = _phase_times(events)[-num_recent:]
+    recent = _phase_times([event for event in events if event["kind"] == "phase_times"][-num_recent:])
     steps = [step for step, _ in recent]
     first = max((index for index, (a, b) in enumerate(pairwise(steps), start=1) if b <= a), default=0)
     totals = [sum(seconds.values()) for _, seconds in recent[first:]]

@@ -6,7 +6,8 @@ What a line holds is left to whoever asks: of ten thousands of steps most reader
 from collections.abc import Iterator
 from pathlib import Path
 
-from results.journal import DamageError, Line, check_line
+from results.journal import DamageError, Line, check_line, parse_record
+from results.records import Record
 from search_spaces.errors import JournalError
 
 _BUFFER_BYTES = 1 << 20
@@ -78,3 +79,18 @@ class JournalReader:
         if not self._lenient:
             raise error
         self.damages.append(str(error))
+
+
+def read_leniently(path: Path) -> tuple[list[Record], list[str]]:
+    """All records of a journal that can be read, and what is wrong with the lines that cannot.
+
+    Raises:
+        JournalError: The file cannot be read at all.
+    """
+    reader, records = JournalReader(path, lenient=True), []
+    for line in reader.new_lines():
+        try:
+            records.append(parse_record(line.kind, line.record))
+        except JournalError as error:
+            reader.report(JournalError(error.message, path=path, line=reader.num_lines, where=error.where))
+    return records, reader.damages
