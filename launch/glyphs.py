@@ -1,6 +1,10 @@
-"""Numbers as people read them at a glance on a terminal: bars, courses, and numbers themselves."""
+"""Numbers as people read them at a glance on a terminal: bars, courses, tables, and numbers themselves."""
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from rich import box
+from rich.table import Table
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 48
@@ -28,7 +32,7 @@ def course(values: Sequence[float]) -> str:
     if not num:
         return ""
     ends = [round(index * len(values) / num) for index in range(num + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in zip(ends, ends[1:], strict=False)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(ends)]
     low, high = min(means), max(means)
     return "".join(bar((value - low) / (high - low)) if high > low else BARS[0] for value in means)
 
@@ -42,3 +46,8 @@ def progress(share: float, *, width: int = 60) -> str:
     """How much of a work is done."""
     full = min(width, int(share * width))
     return f"{'━' * full}{'╌' * (width - full)} {min(1.0, share):.0%}"
+
+
+def table() -> Table:
+    """An empty table without a frame, for as many rows as a screen can hold."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold", padding=(0, 1))

@@ -1,8 +1,6 @@
 """What `movinas inspect` shows of a retraining: one screen, or the same as data."""
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from launch import console, glyphs
@@ -33,16 +31,13 @@ def screen(run: RunDir, summary: RetrainSummary) -> RenderableType:
         left = f", {console.duration(summary.seconds_left)} left"
     total = "?" if summary.epochs_total is None else summary.epochs_total
     parts: list[RenderableType] = [
-        Text(
-            f"{run.path}: retraining {summary.status}, epoch {summary.epochs} of {total}, {summary.steps:,} steps{left}",
-            style="bold",
-        )
+        Text(f"{run.path}: retraining {summary.status}, epoch {summary.epochs} of {total}{left}", style="bold")
     ]
     if summary.epochs_total:
         parts.append(Text(glyphs.progress(summary.epochs / summary.epochs_total)))
     parts += warning_lines(summary.warnings)
     best = "" if summary.best_top1 is None else f"best {summary.best_top1:.3f} in epoch {summary.best_epoch}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = glyphs.table()
     for heading in ("", "last epoch", "beside it", "course"):
         table.add_column(heading, justify="right" if heading == "last epoch" else "left", overflow="fold")
     for label, name, value, beside in (

@@ -2,11 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from launch import console, glyphs
@@ -21,7 +18,6 @@ from search_spaces.errors import MovinasError
 from search_spaces.space import Candidate
 
 BEST_SHOWN = 5
-_PLAIN: Mapping[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False, "header_style": "bold", "padding": (0, 1)}
 
 
 class SearchView:
@@ -113,7 +109,7 @@ def _header(run: RunDir, summary: SearchSummary) -> RenderableType:
 
 
 def _courses(summary: SearchSummary) -> RenderableType:
-    table = Table(**_PLAIN)
+    table = glyphs.table()
     for heading in ("", "now", "beside it", "course"):
         table.add_column(heading, justify="right" if heading == "now" else "left", overflow="fold")
     random = summary.random_quality
@@ -133,7 +129,7 @@ def _courses(summary: SearchSummary) -> RenderableType:
 
 
 def _network(rows: Sequence[Mapping[str, str | int]], places: Sequence[PlaceChoices]) -> RenderableType:
-    table = Table(**_PLAIN)
+    table = glyphs.table()
     for heading in ("part", "depth", "kernel", "width", "expansion", "SE", "stride"):
         table.add_column(heading, no_wrap=True)
     for heading in ("MACs", "", "state bytes"):
@@ -174,7 +170,7 @@ def _comparison(summary: SearchSummary) -> list[RenderableType]:
     shown = list(summary.best[:BEST_SHOWN])
     if chosen not in {each.fingerprint for each in shown}:
         shown.append(summary.found)
-    table = Table(**_PLAIN)
+    table = glyphs.table()
     limits = [f"cost/({limit})" for limit in summary.limits]
     for heading in ("origin", "cost/target", *limits, "MACs", "state bytes", "held-out quality", "fingerprint", ""):
         numeric = heading not in ("origin", "fingerprint", "")

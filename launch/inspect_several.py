@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -40,7 +39,7 @@ class SeveralView:
 def screen(found: Comparison) -> RenderableType:
     """The tables of a comparison."""
     parts: list[RenderableType] = [_side_by_side(found.rows) if len(found.rows) <= FEW else _list(found.rows)]
-    if found.strategies and any(each.num_searches > 1 for each in found.strategies) or len(found.strategies) > 1:
+    if len(found.strategies) > 1 or any(each.num_searches > 1 for each in found.strategies):
         parts += [Text("Strategies, means over finished searches", style="bold"), _strategies(found)]
     if found.pairs:
         parts += [Text("What a supernet said, and what training alone gave", style="bold"), _pairs(found)]
@@ -124,7 +123,7 @@ def _spread(mean: float, std: float | None) -> str:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    table = glyphs.table()
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from results.decisions import Choice, Choices
-from results.genotypes import choice_numbers, pack
+from results.genotypes import choice_numbers, packed
 from results.history import SearchHistory
 from results.records import StartRecord
 from results.run_dir import RunDir
@@ -95,7 +95,7 @@ class Decoder:
         return cost_table(self.space, variant, metric=metric, num_classes=self.num_classes).costs(indices_ND)
 
     def _indices(self, genotypes: Sequence[str | Mapping[str, Choice]]) -> Indices:
-        texts = [each if isinstance(each, str) else pack(each, self.decisions) for each in genotypes]
+        texts = [packed(each, self.decisions) for each in genotypes]
         column_of = {name: column for column, name in enumerate(sorted(self.decisions))}
         columns = [column_of[decision.name] for decision in self.space.decisions]
         return np.maximum(choice_numbers(texts, self.decisions)[:, columns], 0)

@@ -165,8 +165,12 @@ class ComparisonReader:
             decoder = network = None
         row = _search_row(name, run, summary, space=history.start.space if history.start else None)
         if decoder is not None and network is not None:
-            costs = {"macs": decoder.macs(network), "state_bytes": decoder.state_bytes(network)}
-            row = replace(row, fingerprint=network.fingerprint, **costs)
+            row = replace(
+                row,
+                fingerprint=network.fingerprint,
+                macs=decoder.macs(network),
+                state_bytes=decoder.state_bytes(network),
+            )
         return row, history, decoder
 
 

@@ -37,6 +37,11 @@ def pack(genotype: Mapping[str, Choice], decisions: Choices) -> str:
     )
 
 
+def packed(genotype: str | Mapping[str, Choice], decisions: Choices) -> str:
+    """The text of a genotype that may be one already; as `pack`."""
+    return genotype if isinstance(genotype, str) else pack(genotype, decisions)
+
+
 def unpack(genotype: str | Mapping[str, Choice], decisions: Choices) -> dict[str, Choice]:
     """Choices of the active decisions by name; also of a genotype that a journal of earlier times holds by names.
 
@@ -47,9 +52,7 @@ def unpack(genotype: str | Mapping[str, Choice], decisions: Choices) -> dict[str
         return dict(genotype)
     (numbers_D,) = choice_numbers([genotype], decisions).tolist()
     return {
-        name: decisions[name][number]
-        for name, number in zip(sorted(decisions), numbers_D, strict=True)
-        if number >= 0
+        name: decisions[name][number] for name, number in zip(sorted(decisions), numbers_D, strict=True) if number >= 0
     }
 
 

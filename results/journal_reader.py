@@ -3,6 +3,7 @@
 What a line holds is left to whoever asks: of ten thousands of steps most readers want three numbers each.
 """
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,9 @@ class JournalReader:
         try:
             file = self.path.open("rb", buffering=_BUFFER_BYTES)
         except OSError as error:
-            raise JournalError(f"a journal must be a readable file, but got {error.strerror}", path=self.path) from error
+            raise JournalError(
+                f"a journal must be a readable file, but got {error.strerror}", path=self.path
+            ) from error
         with file:
             file.seek(self._num_bytes)
             while (text := file.readline()).endswith(b"\n"):
@@ -61,7 +64,7 @@ class JournalReader:
                 try:
                     line = check_line(text)
                 except DamageError as damage:
-                    if not file.peek(1):
+                    if file.tell() == os.fstat(file.fileno()).st_size:
                         return
                     self.report(JournalError(str(damage), path=self.path, line=self.num_lines + 1))
                 self.num_lines += 1

@@ -23,7 +23,7 @@ from results.run_dir import RunDir, create_run
 from results.telemetry import Telemetry
 from search_spaces.cost import cost
 from search_spaces.randomness import generator
-from search_spaces.space import SearchSpace
+from search_spaces.space import Candidate, SearchSpace
 from search_spaces.space_json import space_document
 from search_spaces.strict_json import pretty
 from search_spaces.variant import Variant
@@ -130,8 +130,8 @@ def _records(
     if done is not None:
         return
     compared = [
-        _compared(origin, candidates[int(number)], quality, macs=float(macs_N[number]), target=target)
-        for origin, number, quality in _comparison(by_distance, rng)
+        _compared(origin, candidates[number], quality, macs=float(macs_N[number]), target=target)
+        for number, (origin, quality) in zip(by_distance.tolist(), _comparison(rng), strict=False)
     ]
     yield from compared
     found, random = compared[0], [each.quality for each in compared if each.origin == "random"]
@@ -163,16 +163,12 @@ def _policy(
     return PolicyRecord(step=step, probabilities=probabilities, argmax=favourite)
 
 
-def _comparison(by_distance: np.ndarray, rng: np.random.Generator) -> list[tuple[Origin, int, float]]:  # type: ignore[type-arg]
-    origins: list[Origin] = ["argmax", *["policy"] * 8, *["random"] * 16]  # type: ignore[list-item]
-    means = {"argmax": 0.66, "policy": 0.62, "random": 0.55}
-    return [
-        (origin, int(by_distance[rank]), means[origin] + float(rng.uniform(-0.02, 0.02)))
-        for rank, origin in enumerate(origins)
-    ]
+def _comparison(rng: np.random.Generator) -> list[tuple[Origin, float]]:
+    means: list[tuple[Origin, int, float]] = [("argmax", 1, 0.66), ("policy", 8, 0.62), ("random", 16, 0.55)]
+    return [(origin, mean + float(rng.uniform(-0.02, 0.02))) for origin, num, mean in means for _ in range(num)]
 
 
-def _compared(origin: Origin, candidate, quality: float, *, macs: float, target: float) -> CandidateRecord:  # noqa: ANN001
+def _compared(origin: Origin, candidate: Candidate, quality: float, *, macs: float, target: float) -> CandidateRecord:
     return CandidateRecord(
         origin=origin,
         genotype=candidate.genotype,
