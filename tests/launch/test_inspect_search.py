@@ -89,10 +89,9 @@ def test_a_damaged_journal_is_named_and_the_rest_is_shown(capsys, tmp_path):
     assert code == 2
     assert "search finished, step 49 of 50" in out or "search finished, step 50 of 50" in out
     assert "Selected network" in out
-    assert re.fullmatch(
-        r"movinas: the journal is damaged, and what is shown was made of the rest: .*journal\.jsonl:21: a line must be.*",
-        err.strip(),
-    )
+    start = "movinas: the journal is damaged, and what is shown was made of the rest: "
+    assert err.startswith(start)
+    assert "journal.jsonl:21: a line must be" in err
     code, out, _ = call(capsys, "inspect", run.path, "--json")
     assert code == 2
     assert len(json.loads(out)["damages"]) == 1
