@@ -82,6 +82,7 @@ def screen(
         title = "Selected network" if summary.found is not None else "Most likely network so far"
         shown = summary.found or summary.argmax
         parts += [Text(f"{title}{_costs(summary, shown)}", style="bold"), _network(rows, places)]
+        parts += _of_the_whole_network(rows, places)
     if summary.found is not None and summary.argmax is not None:
         parts.append(Text(f"raw argmax{_costs(summary, summary.argmax)}"))
     parts += _comparison(summary)
@@ -152,6 +153,20 @@ def _network(rows: Sequence[Mapping[str, str | int]], places: Sequence[PlaceChoi
             f"{row['state bytes']:,}",
         )
     return table
+
+
+def _of_the_whole_network(
+    rows: Sequence[Mapping[str, str | int]], places: Sequence[PlaceChoices]
+) -> list[RenderableType]:
+    """Decisions that belong to no part, such as those on the clip."""
+    parts = {str(row["part"]) for row in rows} | {str(row["part"]).partition(".")[0] for row in rows}
+    texts = [
+        f"{'.'.join(filter(None, (place.name, attribute)))} {_sure(place, attribute)}"
+        for place in places
+        if place.name not in parts
+        for attribute in place.choices
+    ]
+    return [Text(", ".join(texts))] if texts else []
 
 
 def _sure(place: PlaceChoices | None, attribute: str, value: str | int | None = None) -> str:

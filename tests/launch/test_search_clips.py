@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import shutil
 from dataclasses import replace
 from itertools import islice
@@ -155,6 +156,7 @@ def test_its_report_and_its_inspection_show_the_clip(capsys, clips_run):
     assert "num_frames" in (clips_run / "report.html").read_text()
     place = next(place for place in call_json(capsys, "inspect", clips_run)["layers"] if place["name"] == "clip")
     assert set(place["choices"]) == {"num_frames", "resolution", "rate_fps"}
+    assert re.search(r"clip\.num_frames [46] [▁▂▃▄▅▆▇█] *\d+%, clip\.", call(capsys, "inspect", clips_run)[1])
 
 
 def test_a_proxy_is_refused_where_the_clip_is_decided(capsys, space_file, motion_manifest, tmp_path):
