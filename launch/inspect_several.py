@@ -9,7 +9,7 @@ from rich.text import Text
 from launch import console, glyphs
 from launch.look import Look
 from results.compare import Comparison, ComparisonReader, RunRow
-from results.run_dir import RunDir
+from results.run_dir import RunDir, is_locked
 
 FEW = 5
 """Runs up to which each has a column of its own; more have a row each."""
@@ -19,6 +19,7 @@ class SeveralView:
     """Runs, read further with every look at them."""
 
     def __init__(self, folders: Sequence[RunDir]) -> None:
+        self._folders = folders
         self._reader = ComparisonReader(folders)
 
     def look(self) -> Look:
@@ -27,11 +28,12 @@ class SeveralView:
         Raises:
             JournalError: A run has no journal.
         """
+        running = any(is_locked(folder) for folder in self._folders)  # a sweep before its first member, too
         found = self._reader.read()
         return Look(
             document=found.to_json(),
             screen=screen(found),
-            ended=all(row.status != "running" for row in found.rows),
+            ended=not running and all(row.status != "running" for row in found.rows),
             damages=[damage for row in found.rows for damage in row.damages],
         )
 

@@ -4,6 +4,8 @@ import pytest
 from program import call, call_json
 
 from launch.bench.made_search import make_search
+from launch.inspect_several import SeveralView
+from results.run_dir import create_run, lock
 from search_spaces.movinet import NANO
 
 
@@ -39,6 +41,14 @@ def test_a_watch_of_several_ends_when_all_have(capsys, runs):
     code, out, _ = call(capsys, "inspect", *runs[:2], "--watch")
     assert code == 0
     assert "run1" in out
+
+
+def test_a_sweep_that_has_no_member_yet_goes_on(tmp_path):
+    family = create_run(tmp_path / "family", kind="family", files={})
+    view = SeveralView([family])
+    with lock(family):
+        assert not view.look().ended
+    assert view.look().ended
 
 
 def test_damage_of_one_is_told(capsys, runs, tmp_path):
