@@ -4,9 +4,10 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.table import Table
 
 from search_spaces.strict_json import canonical, pretty
@@ -69,7 +70,31 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     for text in texts:
         table.add_row(*text)
     with _broken_pipe_told():
-        Console(highlight=False, width=None if _out.is_terminal else 160).print(table)
+        _screen_console().print(table)
+
+
+def show_screen(screen: RenderableType) -> None:
+    """A result laid out with rich, as wide as the terminal, or 160 columns where there is none."""
+    with _broken_pipe_told():
+        _screen_console().print(screen)
+
+
+@contextlib.contextmanager
+def redrawn() -> Iterator[Callable[[RenderableType], None]]:
+    """A function that shows a result laid out with rich in place of the one before, or below it without a terminal."""
+    screen_console = _screen_console()
+    if not screen_console.is_terminal:
+        yield show_screen
+        return
+    with (
+        _broken_pipe_told(),
+        Live(console=screen_console, auto_refresh=False, vertical_overflow="ellipsis") as live,
+    ):
+        yield lambda screen: live.update(screen, refresh=True)
+
+
+def _screen_console() -> Console:
+    return Console(highlight=False, width=None if _out.is_terminal else 160)
 
 
 def log(text: str) -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from launch.found import found_spec, layer_rows
+from launch.found import found_spec
+from results.architectures import layer_rows
 from results.report import write_ensemble_report, write_retrain_report, write_search_report
 from results.run_dir import RunDir
 from search_spaces.errors import RunFolderError

@@ -12,6 +12,7 @@ from launch.clips import ClipConfig, Tally, hold_out, manifest_text, require_sin
 from launch.compute import Amp, Compute, environment_of, resolved, set_up
 from launch.found import found_spec
 from launch.initial import SCRATCH, Source, read_source, start_from, summary, teacher_of
+from launch.memory_watch import MemoryWatch
 from launch.options import to_yaml
 from launch.plan import Plan, show_plan
 from launch.presets import Preset, check_preset, paper
@@ -161,11 +162,13 @@ def execute(run: RunDir, options: Options) -> ResultRecord:
         run, options, problem, compute, telemetry=telemetry, stopwatch=stopwatch, fresh=checkpoint is None
     )
     progress = console.Progress("search", total=options.search.steps, done=checkpoint.number if checkpoint else 0)
+    memory = MemoryWatch(telemetry, compute.device)
     result = None
     for record in run_search(
         problem, options.search, evaluator, start=start, run=run, checkpoint=checkpoint, stopwatch=stopwatch
     ):
         if isinstance(record, StepRecord):
+            memory.look()
             progress.update(record.step + 1, _progress_text(record))
             if record.step + 1 == options.search.steps:
                 console.log("compare the likeliest architectures, and random ones, on more held-out clips")

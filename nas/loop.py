@@ -19,6 +19,7 @@ from nas.strategies import STRATEGIES, StrategyName, make_strategy
 from nas.strategy import Belief, Strategy
 from nas.warmup import WarmupConfig, warmup_probability, widen
 from results.checkpoint import Checkpoint, save_checkpoint
+from results.genotypes import pack
 from results.journal import Journal
 from results.records import CandidateRecord, Measurement, PolicyRecord, Record, StartRecord, StepRecord, TrialRecord
 from results.run_dir import RunDir
@@ -204,13 +205,14 @@ def _trials(
     step: int,
 ) -> tuple[TrialRecord, ...]:
     costs_K, limits_KL = problem.costs(indices_KD), problem.limit_ratios(indices_KD).tolist()
+    decisions = {decision.name: decision.choices for decision in problem.space.decisions}
     trials = []
     for candidate, cost, limit_ratios, measurement in zip(candidates, costs_K, limits_KL, measurements, strict=True):
         ratio = float(cost / problem.target.value)
         reward = REWARDS[config.reward](measurement.quality, ratio, config.beta_in(step), limit_ratios)
         trials.append(
             TrialRecord(
-                genotype=candidate.genotype,
+                genotype=pack(candidate.genotype, decisions),
                 fingerprint=candidate.fingerprint,
                 cost=float(cost),
                 ratio=ratio,

@@ -59,7 +59,7 @@ def encode(record: Record) -> bytes:
     if kind is None:
         raise JournalError(f"a record must be one of {', '.join(KINDS)}, but got {type(record).__name__}")
     text = strict_json.canonical(_plain(record, kind))
-    normal = _plain(_parse(kind, text.encode()), kind)
+    normal = _plain(parse_record(kind, text.encode()), kind)
     body = strict_json.canonical({"kind": kind, "record": normal}).encode()
     return b'{"crc32":"%08x",%b\n' % (zlib.crc32(body), body[1:])
 
@@ -73,7 +73,7 @@ def iter_journal(path: Path) -> Iterator[Record]:
     with _open_for_reading(path) as file:
         for number, line in enumerate(_whole_lines(file, path), start=1):
             try:
-                yield _parse(line.kind, line.record)
+                yield parse_record(line.kind, line.record)
             except JournalError as error:
                 raise error.at(path=path, line=number) from error
 
@@ -183,13 +183,15 @@ class Journal:
         self.close()
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
+    """A whole line whose checksum holds: name of the kind, text of the record, length with its newline."""
+
     kind: str
     record: bytes
     num_bytes: int
 
 
-class _DamageError(ValueError):
+class DamageError(ValueError):
     """What is wrong with a line."""
 
 
@@ -209,28 +211,33 @@ def _open_for_reading(path: Path) -> BinaryIO:
         raise JournalError(f"a journal must be a readable file, but got {error.strerror}", path=path) from error
 
 
-def _whole_lines(file: BinaryIO, path: Path) -> Iterator[_Line]:
+def _whole_lines(file: BinaryIO, path: Path) -> Iterator[Line]:
     number = 0
     while (line := file.readline()).endswith(b"\n"):
         number += 1
         try:
-            checked = _check(line)
-        except _DamageError as damage:
+            checked = check_line(line)
+        except DamageError as damage:
             if not file.read(1):
                 return
             raise JournalError(str(damage), path=path, line=number) from damage
         yield checked
 
 
-def _check(line: bytes) -> _Line:
+def check_line(line: bytes) -> Line:
+    """The parts of a line that ends in a newline.
+
+    Raises:
+        DamageError: It is no line of a journal, or its checksum does not hold.
+    """
     match = _LINE.fullmatch(line)
     if match is None:
         start = line[:40].decode("ascii", "backslashreplace")
-        raise _DamageError(f'a line must be {{"crc32":...,"kind":...,"record":...}}, but got {start!r}')
+        raise DamageError(f'a line must be {{"crc32":...,"kind":...,"record":...}}, but got {start!r}')
     stated, body, kind, record = match.groups()
     if int(stated, 16) != (found := zlib.crc32(body, zlib.crc32(b"{"))):
-        raise _DamageError(f"a line must have the CRC-32 it states, {stated.decode()}, but got {found:08x}")
-    return _Line(kind.decode(), record, len(line))
+        raise DamageError(f"a line must have the CRC-32 it states, {stated.decode()}, but got {found:08x}")
+    return Line(kind.decode(), record, len(line))
 
 
 def _measure(path: Path, keep: int | None) -> tuple[int, int]:
@@ -245,7 +252,12 @@ def _measure(path: Path, keep: int | None) -> tuple[int, int]:
     return num_records, num_bytes
 
 
-def _parse(kind: str, text: bytes) -> Record:
+def parse_record(kind: str, text: bytes) -> Record:
+    """The record of a line.
+
+    Raises:
+        JournalError: The kind is unknown, or the record is not one of that kind.
+    """
     reader = _READERS.get(kind)
     if reader is None:
         raise JournalError(f"a kind must be one of {', '.join(KINDS)}, but got {kind!r}")

@@ -37,14 +37,15 @@ class TrialRecord:
     """One architecture sampled in one step of the search.
 
     Attributes:
-        genotype: Choice of every active decision, by name.
+        genotype: As `results.genotypes.pack` writes it; journals of earlier times hold the choice of every active
+            decision by name.
         cost: Cost in the target's unit; `ratio` is cost / target.
         quality: On its own held-out clips, in [0, 1].
         reward: What the strategy was told.
         limit_ratios: Cost / limit of every limit, in the order of `StartRecord.limits`.
     """
 
-    genotype: Mapping[str, str | float | int | bool]
+    genotype: str | Mapping[str, str | float | int | bool]
     fingerprint: str
     cost: float
     ratio: float

@@ -11,11 +11,13 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from search_spaces import strict_json
-from search_spaces.errors import DocumentError
 
 logger = logging.getLogger(__name__)
 
@@ -47,19 +49,38 @@ class Telemetry:
             self._prefix = b""
 
 
-def read_telemetry(path: Path) -> list[dict[str, Any]]:
-    """Events in order, each with at least `kind` and `t`; unreadable lines, or a missing file, are skipped."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
-        return []
-    return [event for line in lines if (event := _event(line)) is not None]
+class TelemetryReader:
+    """Reads the telemetry of a run, and later what it has grown by."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._num_bytes = 0
+        self._events: list[dict[str, Any]] = []
+
+    def read(self) -> Sequence[dict[str, Any]]:
+        """Events in order, each with at least `kind` and `t`; unreadable lines, or a missing file, are skipped."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._num_bytes)
+                text = file.read()
+        except OSError:
+            return self._events
+        whole = text[: text.rfind(b"\n") + 1]
+        self._num_bytes += len(whole)
+        self._events += [event for line in whole.splitlines() if (event := _event(line)) is not None]
+        rest = _event(text[len(whole) :])  # of a writer that was killed
+        return self._events if rest is None else [*self._events, rest]
+
+
+def read_telemetry(path: Path) -> Sequence[dict[str, Any]]:
+    """All events at once; as `TelemetryReader`."""
+    return TelemetryReader(path).read()
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
     try:
-        event = strict_json.loads(line)
-    except DocumentError:
+        event = from_json(line, allow_inf_nan=False)
+    except ValueError:
         return None
     if not isinstance(event, dict) or not isinstance(event.get("kind"), str):
         return None

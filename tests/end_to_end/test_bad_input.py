@@ -242,9 +242,11 @@ def test_a_corrupt_journal(capsys, search_run, tmp_path):
     data[data.index(b"train_loss") + 14] ^= 1
     (run / "journal.jsonl").write_bytes(data)
     before = tree(run)
-    for verb in ("inspect", "report", "resume"):
+    for verb in ("report", "resume"):
         line = refused(capsys, verb, run)
         assert "journal.jsonl:2: " in line
+    code, out, err = call(capsys, "inspect", run)  # shows what can be read, and tells what cannot
+    assert (code, "journal.jsonl:2: " in err, "step 7 of 8" in out) == (2, True, True)
     assert tree(run) == before
 
 

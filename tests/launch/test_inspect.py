@@ -30,6 +30,8 @@ def test_inspect(capsys, search_run):
     assert {"fingerprint", "macs", "ratio"} <= set(document["argmax"])
     for found in (document["argmax"], document["found"], *document["best"]):
         assert found["macs"] == found["cost"]
+        assert found["state_bytes"] > 0
+    assert 0 < document["memory_share"] < 1
     last = read_history(open_run(search_run).journal_path).last
     assert document["argmax"]["fingerprint"] == last.argmax_fingerprint
     assert document["argmax"]["ratio"] == pytest.approx(last.argmax_ratio)
@@ -39,9 +41,7 @@ def test_inspect(capsys, search_run):
     assert all(0 <= value <= 1 for place in document["layers"] for value in place["entropy"].values())
     code, out, _ = call(capsys, "inspect", search_run)
     assert code == 0
-    assert "Share of time" in out
-    assert "Decisions of the likeliest network" in out
-    assert " H 0." in out
+    assert "time    " in out
     assert "all but forward and backward passes" in out
     assert f"{document['argmax']['macs']:,} MACs" in out
 
@@ -80,3 +80,24 @@ def test_a_search_that_has_just_begun_has_none(capsys, search_run, tmp_path):
     Journal.open(run.journal_path).close()
     document = call_json(capsys, "inspect", run.path)
     assert (document["argmax"], document["found"], document["best"], document["network"]) == (None, None, [], [])
+
+
+def test_a_retraining(capsys, retrain_run):
+    document = call_json(capsys, "inspect", retrain_run)
+    assert (document["status"], document["epochs"], document["epochs_total"]) == ("finished", 2, 2)
+    assert len(document["curves"]["loss"]) == 2
+    assert document["seconds_left"] == 0
+    code, out, _ = call(capsys, "inspect", retrain_run)
+    assert code == 0
+    assert f"{retrain_run}: retraining finished, epoch 2 of 2" in out
+    assert "val top-1" in out
+
+
+def test_what_a_supernet_said_beside_what_training_alone_gave(capsys, search_run, retrain_run):
+    document = call_json(capsys, "inspect", search_run, retrain_run)
+    (pair,) = document["retrained"]
+    found = call_json(capsys, "inspect", search_run)["found"]
+    assert (pair["fingerprint"], pair["quality"]) == (found["fingerprint"], found["quality"])
+    assert pair["val_accuracy"] == call_json(capsys, "inspect", retrain_run)["best"]["top1"]
+    _, out, _ = call(capsys, "inspect", search_run, retrain_run)
+    assert "What a supernet said, and what training alone gave" in out

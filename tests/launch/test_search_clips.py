@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import shutil
 from dataclasses import replace
 from itertools import islice
@@ -15,6 +16,7 @@ from launch.cli import main
 from launch.clips import ClipConfig, Tally
 from launch.compute import Compute
 from launch.search_clips import SearchClips
+from results.genotypes import unpack
 from results.history import read_history
 from results.journal import iter_journal
 from results.records import StepRecord
@@ -113,11 +115,12 @@ def test_a_search_decides_on_the_clip_and_journals_it(clips_run):
     assert history.start.decisions["clip.rate_fps"] == (4.0, 8.0)
     records = list(iter_journal(clips_run / "journal.jsonl"))
     trials = [trial for record in records if isinstance(record, StepRecord) for trial in record.trials]
-    assert {trial.genotype["clip.num_frames"] for trial in trials} == {4, 6}
-    assert {trial.genotype["clip.resolution"] for trial in trials} == {24, 32}
-    for trial in trials:
-        spec = SPACE.decode(trial.genotype, Variant()).spec
-        assert spec.clip.rate_fps == trial.genotype["clip.rate_fps"]
+    genotypes = [unpack(trial.genotype, history.start.decisions) for trial in trials]
+    assert {genotype["clip.num_frames"] for genotype in genotypes} == {4, 6}
+    assert {genotype["clip.resolution"] for genotype in genotypes} == {24, 32}
+    for trial, genotype in zip(trials, genotypes, strict=True):
+        spec = SPACE.decode(genotype, Variant()).spec
+        assert spec.clip.rate_fps == genotype["clip.rate_fps"]
         assert trial.cost == pytest.approx(target.cost(spec, Variant(), num_classes=8))
     assert len(history.entropy["clip"]) == 8
 
@@ -153,6 +156,7 @@ def test_its_report_and_its_inspection_show_the_clip(capsys, clips_run):
     assert "num_frames" in (clips_run / "report.html").read_text()
     place = next(place for place in call_json(capsys, "inspect", clips_run)["layers"] if place["name"] == "clip")
     assert set(place["choices"]) == {"num_frames", "resolution", "rate_fps"}
+    assert re.search(r"clip\.num_frames [46] [▁▂▃▄▅▆▇█] *\d+%, clip\.", call(capsys, "inspect", clips_run)[1])
 
 
 def test_a_proxy_is_refused_where_the_clip_is_decided(capsys, space_file, motion_manifest, tmp_path):

@@ -13,6 +13,7 @@ from nas.reinforce import ControllerConfig
 from nas.select import SelectionConfig
 from nas.warmup import WarmupConfig
 from results.checkpoint import load_newest
+from results.genotypes import unpack
 from results.journal import read_journal
 from results.records import CandidateRecord, PolicyRecord, ResultRecord, StartRecord, StepRecord
 from results.run_dir import create_run
@@ -108,8 +109,8 @@ def test_steps_are_sane(whole):
     for step in steps:
         assert len(step.trials) == 2
         for trial, candidate in zip(step.trials, evaluator.measured[step.step], strict=True):
-            assert trial.genotype == candidate.genotype
-            assert trial.fingerprint == TINY.decode(trial.genotype, Variant()).fingerprint
+            assert unpack(trial.genotype, START.decisions) == candidate.genotype
+            assert trial.fingerprint == candidate.fingerprint
             assert trial.cost == PROBLEM.full_cost(candidate).macs
             assert trial.ratio == trial.cost / 4e6
             assert trial.reward == pytest.approx(trial.quality - 0.3 * abs(trial.ratio - 1), abs=1e-12)
@@ -148,7 +149,7 @@ def test_what_is_trained_is_widened_and_what_is_measured_is_not(whole):
     largest = max(TINY.width_multipliers)
     for step in of(StepRecord, records):
         trained, mixed = evaluator.trained[step.step]
-        sampled = [trial.genotype for trial in step.trials]
+        sampled = [unpack(trial.genotype, START.decisions) for trial in step.trials]
         assert [candidate.genotype for candidate in evaluator.measured[step.step]] == sampled
         if step.step == 0:
             assert all(candidate.genotype["head.width"] == largest for candidate in trained)
@@ -182,7 +183,7 @@ def test_the_result_is_the_best_of_the_comparison(whole):
 def test_golden_search(whole):
     # the architectures that a seeded search draws and finds: a change of any draw, reward or update moves them
     records = whole[2]
-    drawn = [dict(sorted(trial.genotype.items())) for step in of(StepRecord, records) for trial in step.trials]
+    drawn = [unpack(trial.genotype, START.decisions) for step in of(StepRecord, records) for trial in step.trials]
     compared = [record.fingerprint for record in of(CandidateRecord, records)]
     text = canonical([drawn, compared, records[-1].found])
     assert (

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from results.genotypes import pack
 from results.journal import Journal
 from results.records import (
     CandidateRecord,
@@ -53,7 +54,7 @@ def trial(number: int, share: float) -> TrialRecord:
     ratio = 1.0 + 0.5 * (1.0 - share) * math.sin(number)
     quality = 0.2 + 0.5 * share + 0.08 * math.cos(3 * number)
     return TrialRecord(
-        genotype=genotype(number),
+        genotype=pack(genotype(number), DECISIONS),
         fingerprint=f"{number:064x}",
         cost=ratio * TARGET,
         ratio=ratio,

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -6,7 +7,17 @@ import numpy as np
 import pytest
 
 from results import history
-from results.history import bad_videos, overhead_share, phase_shares, read_history, seconds_per_step
+from results.genotypes import unpack
+from results.history import (
+    HistoryReader,
+    bad_videos,
+    overhead_share,
+    phase_shares,
+    read_history,
+    seconds_per_step,
+)
+from results.journal import Journal, encode
+from search_spaces.errors import JournalError
 
 
 def read(tmp_path, records):
@@ -20,12 +31,86 @@ def test_a_whole_search(tmp_path):
     assert found.start == records[0]
     assert found.result == records[-1]
     assert [policy.step for policy in found.policies] == [0, 10, 20, 30, 40]
-    assert found.candidates == made_runs.candidates()
+    assert list(found.candidates) == made_runs.candidates()
     assert found.last == made_runs.step(39)
     np.testing.assert_array_equal(found.columns["step"], np.arange(40))
     qualities = [trial.quality for trial in made_runs.step(7).trials]
     assert found.columns["quality"][7] == pytest.approx(sum(qualities) / 2)
     assert {name: column.shape for name, column in found.columns.items()} == dict.fromkeys(found.columns, (40,))
+
+
+def test_every_trial_has_its_numbers_and_where_asked_for_its_architecture(tmp_path):
+    path = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=40)).journal_path
+    trials = [trial for number in range(40) for trial in made_runs.step(number).trials]
+    found = read_history(path, architectures=True)
+    for name in ("cost", "ratio", "quality", "reward"):
+        assert found.trials[name].tolist() == [getattr(trial, name) for trial in trials]
+    assert found.trials["step"].tolist() == [number // 2 for number in range(80)]
+    assert [each.fingerprint for each in found.architectures] == [trial.fingerprint for trial in trials]
+    genotypes = [unpack(each.genotype, found.start.decisions) for each in found.architectures]
+    assert genotypes == [made_runs.genotype(number) for number in range(80)]
+    assert read_history(path).architectures == ()
+
+
+def test_a_reader_goes_on_where_it_stopped(tmp_path):
+    records = made_runs.search_records(steps=12, every=3)
+    whole = made_runs.make_run(tmp_path / "whole", records).journal_path.read_bytes()
+    path = made_runs.make_run(tmp_path / "run").journal_path
+    reader = HistoryReader(path, architectures=True)
+    for end in range(0, len(whole) + 1, 997):
+        path.write_bytes(whole[:end])
+        found = reader.read()
+        assert repr(found) == repr(read_history(path, architectures=True))
+    path.write_bytes(whole)
+    assert reader.read().result == records[-1]
+
+
+def test_a_reader_begins_anew_where_a_resumed_run_cut_the_journal(tmp_path):
+    path = made_runs.make_run(tmp_path / "run", [made_runs.start(), *map(made_runs.step, range(9))]).journal_path
+    reader = HistoryReader(path)
+    assert reader.read().num_steps == 9
+    with Journal.open(path, keep=4) as journal:
+        for number in range(3, 20):
+            journal.append(replace(made_runs.step(number), train_loss=7.0))
+    found = reader.read()
+    assert found.columns["step"].tolist() == list(range(20))
+    assert set(found.columns["train_loss"][3:]) == {7.0}
+
+
+def test_what_is_damaged_is_stepped_over_and_named(tmp_path):
+    path = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=8, every=4)).journal_path
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b'"step":1', b'"step":9')
+    lines[5:5] = [b"hello\n", encode(made_runs.epochs(1)[0])]
+    path.write_bytes(b"".join(lines) + b'{"torn')
+    with pytest.raises(JournalError, match=r"journal.jsonl:4: a line must have the CRC-32"):
+        read_history(path)
+    found = read_history(path, lenient=True)
+    assert found.columns["step"].tolist() == [0, 2, 3, 4, 5, 6, 7]
+    assert found.result == made_runs.result()
+    assert [damage.partition("journal.jsonl:")[2][:2] for damage in found.damages] == ["4:", "6:", "7:"]
+    assert "must hold records of one, but got 'epoch'" in found.damages[2]
+
+
+def test_a_step_that_is_none_is_named_though_its_checksum_holds(tmp_path):
+    path = made_runs.make_run(tmp_path / "run", [made_runs.start(), made_runs.step(0)]).journal_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("results.journal.parse_record", lambda kind, text: made_runs.step(1))
+        patch.setattr("results.journal._plain", lambda value, where: {"step": 1, "trials": [{"quality": "high"}]})
+        line = encode(made_runs.step(1))
+    with path.open("ab") as file:
+        file.write(line)
+    with pytest.raises(JournalError, match=r"journal.jsonl:3: step\.trials\[0\]\."):
+        read_history(path)
+
+
+def test_reads_a_long_search_in_a_second(tmp_path):
+    path = made_runs.make_run(tmp_path / "run", [made_runs.start()]).journal_path
+    with path.open("ab") as file:
+        file.write(b"".join(encode(made_runs.step(number)) for number in range(100)) * 300)
+    before_s = time.process_time()
+    assert read_history(path).num_steps == 30_000
+    assert time.process_time() - before_s < 4  # a second, on a machine that nobody else uses
 
 
 def test_an_empty_journal(tmp_path):

@@ -1,0 +1,30 @@
+"""The resolved options in a run's folder as plain data, for those who want one of them and not the command's types."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from results.files import read_regular
+from results.run_dir import RunDir
+
+MAX_BYTES = 1 << 20
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Makes plain data alone; the one in C where PyYAML was built with it."""
+
+
+def read_config(run: RunDir) -> Mapping[str, Any]:
+    """The options by name, those of a group as a mapping; empty where `config.yaml` does not read."""
+    try:
+        found = yaml.load(read_regular(run.config_path, max_bytes=MAX_BYTES), Loader=_LOADER)
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def option(run: RunDir, *names: str) -> Any:  # noqa: ANN401
+    """One option, such as `option(run, "recipe", "epochs")`; None where there is none of that name."""
+    value: Any = read_config(run)
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
