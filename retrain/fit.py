@@ -11,15 +11,15 @@ from results.checkpoint import Checkpoint
 from results.records import EpochRecord
 from results.run_dir import RunDir
 from results.stopwatch import Stopwatch
-from retrain.distributed import ALONE, Ranks
+from results.writer import RunWriter
 from retrain.model_file import ModelCard, save_model
 from retrain.objective import Objective
 from retrain.optimizer import WeightUpdate
 from retrain.recipe import Recipe
-from retrain.writer import RunWriter
 from search_spaces.errors import CheckpointError, UsageError
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate, synchronise
+from supernet.distributed import ALONE, Ranks
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch

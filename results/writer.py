@@ -1,4 +1,4 @@
-"""What a training leaves in its run folder while it goes on: journal, checkpoints, telemetry."""
+"""What a search or training leaves in its run folder while it goes on: journal, checkpoints, telemetry."""
 
 from collections.abc import Callable, Container, Mapping
 from types import TracebackType
@@ -6,7 +6,7 @@ from typing import Self
 
 from results.checkpoint import save_checkpoint
 from results.journal import Journal
-from results.records import EpochRecord
+from results.records import Record
 from results.run_dir import RunDir
 from results.telemetry import Telemetry
 
@@ -16,7 +16,7 @@ class RunWriter:
 
     Args:
         run: The folder, whose lock is held; None for none.
-        num_records: Records of the journal that the training goes on from; those after them are cut.
+        num_records: Records of the journal that the run goes on from; those after them are cut.
     """
 
     def __init__(self, run: RunDir | None, *, num_records: int) -> None:
@@ -24,14 +24,15 @@ class RunWriter:
         self._journal = None if run is None else Journal.open(run.journal_path, keep=num_records)
         self._telemetry = None if run is None else Telemetry(run.telemetry_path)
 
-    def append(self, record: EpochRecord) -> None:
-        """Journal a record, and wait until it is safe."""
+    def append(self, record: Record, *, sync: bool = True) -> None:
+        """Journal a record, and wait until it is safe; without `sync`, the next checkpoint waits."""
         if self._journal is not None:
-            self._journal.append(record)
+            self._journal.append(record, sync=sync)
 
-    def save(self, number: int, state: Callable[[], Mapping[str, bytes]], *, spared: Container[int]) -> None:
+    def save(self, number: int, state: Callable[[], Mapping[str, bytes]], *, spared: Container[int] = ()) -> None:
         """Save a checkpoint; of the older ones the newest is kept, and those whose number is `spared`."""
         if self._run is not None and self._journal is not None:
+            self._journal.sync()
             root, num_records = self._run.checkpoints_path, self._journal.num_records
             save_checkpoint(root, number, state(), num_records=num_records, spared=spared)
 
