@@ -58,7 +58,7 @@ def check(options: Options) -> tuple[Problem, Manifest]:
     source = read_source(options.init)
     teacher_of(source, options.search.distill, class_names=manifest.class_names)
     if source is not None:
-        start_from(source, shared_weights(options, problem), class_names=manifest.class_names)
+        start_from(source, new_supernet(options, problem), class_names=manifest.class_names)
     problem.check_feasible()
     random_baseline(problem, options.search.selection)
     STARTS[options.search.start](problem)
@@ -77,7 +77,7 @@ def problem_of(run: RunDir, options: Options) -> Problem:
     )
 
 
-def shared_weights(options: Options, problem: Problem) -> Supernet:
+def new_supernet(options: Options, problem: Problem) -> Supernet:
     """The supernet as it is drawn, before anything is trained or inherited."""
     return Supernet(
         problem.space,

@@ -14,7 +14,7 @@ from launch.memory_watch import MemoryWatch
 from launch.rank_job import follow, held_by_writer, local_rank, newest_checkpoint
 from launch.search_clips import SearchClips, clip_geometry
 from launch.search_options import Options
-from launch.search_problem import problem_of, shared_weights
+from launch.search_problem import new_supernet, problem_of
 from nas.loop import run_search
 from nas.problem import Problem
 from results.checkpoint import Checkpoint
@@ -138,7 +138,7 @@ def _evaluator(
 ) -> SupernetEvaluator:
     """The shared weights, as every rank has them at the beginning, and whoever trains and measures them."""
     options, source, class_names = job.options, job.source, job.manifest.class_names
-    supernet = shared_weights(options, job.problem)
+    supernet = new_supernet(options, job.problem)
     fresh = job.checkpoint is None
     if source is not None and fresh and telemetry is not None:
         found = start_from(source, supernet, class_names=class_names)

@@ -134,7 +134,9 @@ def run_search(
         first_step = checkpoint.number
         strategy.restore(checkpoint.blobs)
         evaluator.restore(checkpoint.blobs)
-    with RunWriter(run, num_records=checkpoint.num_records if checkpoint else 0) as writer:
+    with RunWriter(
+        run, checkpoint, num_steps=config.steps, every=config.checkpoint_every, stopwatch=stopwatch
+    ) as writer:
         if checkpoint is None:
             yield _journaled(writer, start)
         for step in range(first_step, config.steps):
@@ -154,9 +156,7 @@ def run_search(
             with stopwatch.phase("journal"):
                 for record in records:
                     writer.append(record, sync=False)
-            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-                with stopwatch.phase("checkpoint"):
-                    writer.save(step + 1, lambda: {**evaluator.state(), **strategy.state()})
+            writer.step_done(step + 1, lambda: {**evaluator.state(), **strategy.state()})
             writer.tell(step, stopwatch.take())
             yield from records
         with stopwatch.phase("measure"):

@@ -4,10 +4,11 @@ from collections.abc import Callable, Container, Mapping
 from types import TracebackType
 from typing import Self
 
-from results.checkpoint import save_checkpoint
+from results.checkpoint import Checkpoint, save_checkpoint
 from results.journal import Journal
 from results.records import Record
 from results.run_dir import RunDir
+from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
 
 
@@ -16,12 +17,27 @@ class RunWriter:
 
     Args:
         run: The folder, whose lock is held; None for none.
-        num_records: Records of the journal that the run goes on from; those after them are cut.
+        checkpoint: What the run goes on from; records of the journal after it are cut.
+        num_steps: Of the whole run; the state after the last is saved.
+        every: Steps between checkpoints; of the older ones the newest is kept.
+        spared: Steps whose checkpoints are saved, too, and kept for good.
+        stopwatch: Books the time of saving as `checkpoint`.
     """
 
-    def __init__(self, run: RunDir | None, *, num_records: int) -> None:
-        self._run = run
-        self._journal = None if run is None else Journal.open(run.journal_path, keep=num_records)
+    def __init__(
+        self,
+        run: RunDir | None,
+        checkpoint: Checkpoint | None,
+        *,
+        num_steps: int,
+        every: int,
+        stopwatch: Stopwatch,
+        spared: Container[int] = (),
+    ) -> None:
+        self._run, self._num_steps, self._every, self._spared = run, num_steps, every, spared
+        self._stopwatch = stopwatch
+        keep = checkpoint.num_records if checkpoint else 0
+        self._journal = None if run is None else Journal.open(run.journal_path, keep=keep)
         self._telemetry = None if run is None else Telemetry(run.telemetry_path)
 
     def append(self, record: Record, *, sync: bool = True) -> None:
@@ -29,12 +45,20 @@ class RunWriter:
         if self._journal is not None:
             self._journal.append(record, sync=sync)
 
-    def save(self, number: int, state: Callable[[], Mapping[str, bytes]], *, spared: Container[int] = ()) -> None:
-        """Save a checkpoint; of the older ones the newest is kept, and those whose number is `spared`."""
-        if self._run is not None and self._journal is not None:
+    def step_done(self, number: int, state: Callable[[], Mapping[str, bytes]]) -> None:
+        """Save the state after `number` steps if it is time to, once the journal is on the disk."""
+        due = number % self._every == 0 or number == self._num_steps or number in self._spared
+        if self._run is None or self._journal is None or not due:
+            return
+        with self._stopwatch.phase("checkpoint"):
             self._journal.sync()
-            root, num_records = self._run.checkpoints_path, self._journal.num_records
-            save_checkpoint(root, number, state(), num_records=num_records, spared=spared)
+            save_checkpoint(
+                self._run.checkpoints_path,
+                number,
+                state(),
+                num_records=self._journal.num_records,
+                spared=self._spared,
+            )
 
     def tell(self, step: int, seconds: Mapping[str, float]) -> None:
         """Add the times of a step to telemetry."""
