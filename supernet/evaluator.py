@@ -236,20 +236,24 @@ class SupernetEvaluator:
         Raises:
             RanksDifferError: Another rank has measured other architectures than those.
         """
-        mine = [
-            (candidates[number].fingerprint, Measurement(quality=count / num_clips, num_clips=num_clips))
-            for number, count, num_clips in zip(self._ranks.mine(len(candidates)), counts, nums_clips, strict=True)
+        measurements = [
+            Measurement(quality=count / num_clips, num_clips=num_clips)
+            for count, num_clips in zip(counts, nums_clips, strict=True)
         ]
+        if self._ranks.size == 1:
+            return measurements
+        names = [candidate.fingerprint for candidate in candidates]
+        mine = [names[number] for number in self._ranks.mine(len(names))]
         with self._exchange():
-            measured = self._ranks.interleaved(mine)
-        for number, (candidate, (fingerprint, _)) in enumerate(zip(candidates, measured, strict=True)):
-            if fingerprint != candidate.fingerprint:
+            found = self._ranks.interleaved(list(zip(mine, measurements, strict=True)))
+        for number, (name, (drawn, _)) in enumerate(zip(names, found, strict=True)):
+            if drawn != name:
                 raise RanksDifferError(
                     f"all ranks must draw the same architectures, but rank {number % self._ranks.size} drew "
-                    f"{fingerprint[:16]} where rank {self._ranks.rank} drew {candidate.fingerprint[:16]}; take "
-                    "machines of one type with the same versions"
+                    f"{drawn[:16]} where rank {self._ranks.rank} drew {name[:16]}; take machines of one type, with the "
+                    "same versions"
                 )
-        return [measurement for _, measurement in measured]
+        return [measurement for _, measurement in found]
 
     def _exchange(self) -> AbstractContextManager[None]:
         """The phase of waiting for other ranks, where there are some."""

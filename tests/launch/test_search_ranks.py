@@ -1,5 +1,6 @@
 """Processes that search together: what they find is what one process finds, whoever runs an architecture."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -55,8 +56,8 @@ CASES = {
 """In the second space every architecture has a clip and a form of convolution of its own."""
 
 
-def search_small(folder: Path, case: str, ranks: Ranks) -> list[list[int]]:
-    """A search on clips made in memory; the positions at which this rank opened its streams."""
+def search_small(folder: Path, case: str, ranks: Ranks) -> tuple[list[list[int]], str]:
+    """A search on clips made in memory; where this rank opened its streams, and what its weights and moments are."""
     torch.set_num_threads(1)
     space, target, strategy, optimizer = CASES[case]
     problem = Problem(space=space, variant=Variant(), target=parse_target(target), num_classes=NUM_CLASSES, seed=3)
@@ -97,7 +98,8 @@ def search_small(folder: Path, case: str, ranks: Ranks) -> list[list[int]]:
         stopwatch=Stopwatch(),
     )
     assert len(list(records)) > STEPS
-    return [train.opened, reward.opened]
+    state = evaluator.state()
+    return [train.opened, reward.opened], hashlib.sha256(state[WEIGHTS] + state[OPTIMIZER]).hexdigest()
 
 
 class Every(Stream):
@@ -116,8 +118,8 @@ class Every(Stream):
 
 def search_on_ranks(folder: Path, ranks: Ranks) -> None:
     """What the processes of the tests below do."""
-    opened = {case: search_small(folder, case, ranks) for case in CASES}
-    (folder / f"opened{ranks.rank}.json").write_text(json.dumps(opened))
+    found = {case: search_small(folder, case, ranks) for case in CASES}
+    (folder / f"found{ranks.rank}.json").write_text(json.dumps(found))
     weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(4)]
     for number in ([0, 1], [1, 2])[ranks.rank]:
         weights[number].grad = torch.full((2,), float(10 ** (number + ranks.rank)))
@@ -197,9 +199,15 @@ def test_two_ranks_search_as_one_with_as_many_shards(on_two, tmp_path, case):
 def test_a_rank_reads_its_own_clips_alone_and_in_order(on_two):
     """A stream is opened once, at the first architecture of the rank, as long as clips are of one kind."""
     for rank in range(2):
-        opened = json.loads((on_two / f"opened{rank}.json").read_text())
-        assert opened["reinforce"] == [[rank], [rank]]
-        assert all(position % 2 == rank for positions in opened["clips-and-forms"] for position in positions)
+        found = json.loads((on_two / f"found{rank}.json").read_text())
+        assert found["reinforce"][0] == [[rank], [rank]]
+        assert all(position % 2 == rank for positions in found["clips-and-forms"][0] for position in positions)
+
+
+def test_every_rank_ends_with_the_same_bytes(on_two):
+    first, second = (json.loads((on_two / f"found{rank}.json").read_text()) for rank in range(2))
+    for case in CASES:
+        assert first[case][1] == second[case][1]
 
 
 def test_a_weight_that_a_rank_did_not_run_counts_as_zero_there(on_two):
