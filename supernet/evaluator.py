@@ -181,11 +181,10 @@ class SupernetEvaluator:
     def measure(self, step: int, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
         """Quality of each candidate on a held-out batch of its own.
 
-        The loss of the training step before comes over from the device with them, in one transfer.
+        The losses of the training step before come over from the device with them, in one transfer.
         """
         numbers, nums_clips = [], []
-        mine = self._ranks.mine(len(candidates))
-        for number in mine:
+        for number in self._ranks.mine(len(candidates)):
             batch = self._reward_stream.take(step * len(candidates) + number, candidates[number].spec.clip)
             numbers.append(self._score(candidates[number], batch).double())
             nums_clips.append(len(batch.indices))
@@ -195,7 +194,8 @@ class SupernetEvaluator:
         else:
             values = torch.cat([torch.stack(numbers), loss.losses_N.double()]).tolist()
             counts = values[: len(numbers)]
-            loss.hear(values[len(numbers) :])
+            with self._exchange():
+                loss.hear(values[len(numbers) :])
         return self._of_all_ranks(candidates, counts, nums_clips)
 
     @torch.no_grad()
