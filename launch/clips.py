@@ -11,11 +11,11 @@ from typing import Final
 from launch.compute import Compute
 from results.history import bad_videos
 from results.telemetry import Telemetry, read_telemetry
-from retrain.distributed import ALONE, Ranks
 from search_spaces.errors import ManifestError, UsageError
 from search_spaces.published import min_size
 from search_spaces.randomness import derive_seed, generator
 from search_spaces.spec import ArchSpec, ClipGeometry
+from supernet.distributed import ALONE, Ranks
 from video.annotations.draw import Candidate, draw_splits
 from video.augment import Augmenter
 from video.cache import FrameCache
@@ -161,6 +161,7 @@ def endless(
     ranks: Ranks = ALONE,
     accumulation: int = 1,
     balanced: bool = False,
+    stride: int = 1,
 ) -> Callable[[int], Iterator[ClipBatch]]:
     """Shuffled epochs without end, as batches from any position on.
 
@@ -176,6 +177,7 @@ def endless(
         ranks: Of which each reads its own part of every batch.
         accumulation: Into how many micro-batches that part is divided, which come one after the other.
         balanced: Whether all classes come equally often, and not all videos.
+        stride: Of the positions that are read one after the other.
     """
     order_seed = derive_seed(seed, purpose)
     labels = tuple(item.labels for item in reader.items)
@@ -191,7 +193,7 @@ def endless(
             if centre:
                 batch = tuple(replace(key, view=View()) for key in batch)
             yield from micro_batches(batch, rank=ranks.rank, ranks=ranks.size, per_rank=accumulation)
-            position += 1
+            position += stride
 
     return lambda position: tally.counted(read(reader, keys(position), compute=compute, num_ahead=num_ahead))
 

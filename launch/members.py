@@ -2,14 +2,17 @@
 
 from launch import retrain, search
 from launch.compute import environment_of
-from launch.rank_start import on_other_ranks
+from launch.rank_job import dismiss
+from launch.rank_start import moved
+from launch.retrain_options import on_other_ranks
 from launch.runs import options_of, tell_differences
+from launch.search_options import check_division
 from results.history import read_history
 from results.records import ResultRecord
 from results.run_dir import RunDir, lock, open_run
 from results.summary import summarise_retrain
-from retrain.distributed import ALONE, Ranks
 from retrain.model_file import ModelCard, is_model_folder, read_card
+from supernet.distributed import ALONE, Ranks
 
 PATIENCE_S = 60.0
 """How long a worker that was given up may still hold a run."""
@@ -35,21 +38,33 @@ def trained(options: retrain.Options) -> tuple[RunDir, ModelCard]:
         return folder, go_on_training(folder)
 
 
-def go_on_searching(folder: RunDir) -> ResultRecord:
-    """The end of a search whose lock the caller holds; of a finished one, specs and report are written anew."""
+def go_on_searching(folder: RunDir, ranks: Ranks = ALONE, *, num_ranks: int | None = None) -> ResultRecord:
+    """The end of a search whose lock the caller holds; of a finished one, specs and report are written anew.
+
+    Args:
+        folder: Its run.
+        ranks: Of torchrun, of which this is the first.
+        num_ranks: On how many ranks of this machine, where no torchrun has started them; None for as it was begun.
+    """
     finished = read_history(folder.journal_path).result
     if finished is not None:
+        dismiss(ranks)
         search.finish(folder)
         return finished
     options = options_of(folder, search.Options)
-    tell_differences(folder, environment_of(options.threads))
-    return search.execute(folder, options)
+    size = ranks.size if ranks.size > 1 else num_ranks
+    if size is not None:
+        options = moved(options, size)
+        check_division(options)
+    tell_differences(folder, environment_of(options.threads, ranks=options.ranks))
+    return search.execute(folder, options, ranks)
 
 
-def go_on_training(folder: RunDir, ranks: Ranks = ALONE) -> ModelCard:
-    """The end of a retraining whose lock the caller holds, on as many ranks as it was begun on, or on torchrun's."""
+def go_on_training(folder: RunDir, ranks: Ranks = ALONE, *, num_ranks: int | None = None) -> ModelCard:
+    """The end of a retraining whose lock the caller holds; arguments as of `go_on_searching`."""
     options = options_of(folder, retrain.Options)
-    if ranks.size > 1:
-        options = on_other_ranks(options, ranks.size)
+    size = ranks.size if ranks.size > 1 else num_ranks
+    if size is not None:
+        options = on_other_ranks(options, size)
     tell_differences(folder, environment_of(options.threads, ranks=options.ranks))
     return retrain.execute(folder, options, ranks)

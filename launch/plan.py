@@ -82,7 +82,8 @@ class Plan:
 
     Attributes:
         parts_s: Seconds of its parts, by name, on this machine; reading videos for the first time comes on top.
-        peak_bytes: Of its process, or of the GPU where there is one; `disk_bytes` of its folder.
+        peak_bytes: Of each of its `ranks`: of the process, or of the GPU where there is one.
+        disk_bytes: Of its folder.
     """
 
     steps: int
@@ -90,6 +91,7 @@ class Plan:
     peak_bytes: int
     disk_bytes: int
     num_params: int
+    ranks: int = 1
 
     @property
     def seconds(self) -> float:
@@ -105,6 +107,7 @@ def make_plan(
     num_params: int,
     journal_bytes: int,
     num_kept: int = 0,
+    ranks: int = 1,
 ) -> Plan:
     """The plan that follows from trial steps; `num_kept` checkpoints stay beside the newest ones."""
     return Plan(
@@ -113,6 +116,7 @@ def make_plan(
         peak_bytes=trial.peak_bytes,
         disk_bytes=(KEPT_CHECKPOINTS + num_kept) * ADAM_COPIES * 4 * num_params + journal_bytes,
         num_params=num_params,
+        ranks=ranks,
     )
 
 
@@ -126,11 +130,13 @@ def show_plan(plan: Plan, *, as_json: bool) -> int:
             "peak_memory_bytes": plan.peak_bytes,
             "disk_bytes": plan.disk_bytes,
             "params": plan.num_params,
+            "ranks": plan.ranks,
         }
         console.show_json(document)
         return 0
+    on_ranks = f" on {plan.ranks} ranks, each with the peak memory" if plan.ranks > 1 else ""
     console.show_table(
-        "Plan, from trial steps on random clips; reading videos for the first time comes on top",
+        f"Plan{on_ranks}, from trial steps on random clips; reading videos for the first time comes on top",
         ("steps", *(name.replace("_", " ") for name in plan.parts_s), "time", "peak memory", "disk", "parameters"),
         [
             (

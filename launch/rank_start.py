@@ -1,5 +1,6 @@
-"""Which options of a training say how many processes run it and where, and how those processes are started."""
+"""Which options of a training or search say how many processes run it and where, and how those are started."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -9,9 +10,8 @@ import torch
 from launch.compute import ComputeOptions, resolved
 from launch.executors import require_token
 from launch.ranks import RankMain, local_number, run_ranks
-from retrain.distributed import Ranks
-from retrain.recipe import Recipe
 from search_spaces.errors import UsageError
+from supernet.distributed import Ranks
 
 T = TypeVar("T")
 OptionsT = TypeVar("OptionsT", bound="RankOptions")
@@ -20,12 +20,7 @@ RankExecutor = Literal["inline", "ray"]
 
 
 class RankOptions(ComputeOptions, Protocol):
-    """The options of a verb that trains on ranks."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """Whose batch the ranks divide."""
-        ...
+    """The options of a verb that computes on ranks."""
 
     @property
     def ranks(self) -> int:
@@ -57,14 +52,10 @@ def check_ranks(options: RankOptions) -> None:
     """Refuse options that do not go together, before anything is written or started.
 
     Raises:
-        UsageError: A number outside its range, a batch that does not divide, or an option of Ray without Ray.
+        UsageError: A number outside its range, or an option of Ray without Ray.
     """
-    parts, size = options.ranks * options.recipe.accumulation, options.recipe.batch_size
-    if options.ranks < 1 or size % parts:
-        raise UsageError(
-            "recipe.batch_size must be a multiple of ranks x recipe.accumulation, both at least 1, but got "
-            f"{size} for {options.ranks} x {options.recipe.accumulation}"
-        )
+    if options.ranks < 1:
+        raise UsageError(f"ranks must be at least 1, but got {options.ranks}")
     if options.gpus not in (0, 1) or options.max_failures < 0:
         raise UsageError(
             f"gpus must be 0 or 1 and max_failures at least 0, but got {options.gpus} and {options.max_failures}"
@@ -73,21 +64,22 @@ def check_ranks(options: RankOptions) -> None:
         raise UsageError("gpus and ray_address must go with --executor ray, but got inline")
 
 
-def resolved_on_ranks(options: OptionsT, ranks: Ranks) -> OptionsT:
+def resolved_on_ranks(options: OptionsT, ranks: Ranks, *, check: Callable[[OptionsT], None]) -> OptionsT:
     """The options as a run folder keeps them, with what was left open chosen for the machine of each rank.
 
     Args:
         options: Checked.
         ranks: Of torchrun; without it, ranks are still to be started.
+        check: Refuses a number of ranks that does not divide the work.
 
     Raises:
-        UsageError: What the machine lacks, or ranks that do not divide the batch.
+        UsageError: What the machine lacks, or `check` refuses.
     """
     if ranks.size > 1:
         if options.ranks != 1 or options.executor != "inline":
             raise UsageError("ranks and executor must not be given under torchrun, which says how many ranks there are")
         options = _changed(options, ranks=ranks.size)
-        check_ranks(options)
+        check(options)
         return resolved(options, ranks=local_number("LOCAL_WORLD_SIZE", ranks.size))
     if options.executor == "ray":
         return _changed(resolved(options), device=options.device)  # the nodes know which, not this machine
@@ -98,42 +90,14 @@ def resolved_on_ranks(options: OptionsT, ranks: Ranks) -> OptionsT:
     return options
 
 
-def require_same_division(before: RankOptions, now: RankOptions) -> None:
-    """Refuse to go on with a training on ranks that would divide its batches in another way.
-
-    Raises:
-        UsageError: The micro-batches of a step are others, or with synchronised norms those that norm together.
-    """
-    parts = [options.ranks * options.recipe.accumulation for options in (before, now)]
-    if parts[0] != parts[1]:
-        raise UsageError(
-            "a run goes on with as many micro-batches per step, but ranks x recipe.accumulation was "
-            f"{before.ranks} x {before.recipe.accumulation} and is now {now.ranks} x {now.recipe.accumulation}"
-        )
-    if now.recipe.sync_batch_norm and before.ranks != now.ranks:
-        raise UsageError(
-            "a run with recipe.sync_batch_norm goes on with as many ranks, but there were "
-            f"{before.ranks} and are now {now.ranks}"
-        )
+def moved(options: OptionsT, size: int) -> OptionsT:
+    """The options of a run that goes on, on so many ranks of this machine or of torchrun, wherever it was before."""
+    return _changed(options, ranks=size, executor="inline", gpus=0, ray_address=None)
 
 
-def on_other_ranks(options: OptionsT, size: int) -> OptionsT:
-    """The options of a training that goes on, on so many ranks of torchrun, with the same micro-batches.
-
-    Raises:
-        UsageError: So many ranks cannot divide them.
-    """
-    accumulation = max(1, options.ranks * options.recipe.accumulation // size)
-    changed = _changed(
-        options,
-        ranks=size,
-        recipe=replace(options.recipe, accumulation=accumulation),
-        executor="inline",
-        gpus=0,
-        ray_address=None,
-    )
-    require_same_division(options, changed)
-    return changed
+def are_elsewhere(options: RankOptions, ranks: Ranks) -> bool:
+    """Whether other processes are to be started to compute, rather than this one, which is one of `ranks`."""
+    return ranks.size == 1 and (options.ranks > 1 or options.executor == "ray")
 
 
 def start_ranks(main: RankMain[T], argument: T, options: RankOptions, *, folder: Path) -> None:

@@ -16,8 +16,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
 
-from retrain.distributed import ALONE, Ranks, joined
 from search_spaces.errors import MovinasError, RankLostError, UsageError
+from supernet.distributed import ALONE, Ranks, joined
 
 T = TypeVar("T")
 

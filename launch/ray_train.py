@@ -14,8 +14,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from launch.ranks import RankMain
 from launch.ray_backend import Place, connected, set_up_worker
-from retrain.distributed import PATIENCE, Ranks, backend_of
 from search_spaces.errors import ClusterError, MovinasError, RankLostError
+from supernet.distributed import PATIENCE, Ranks, backend_of
 
 T = TypeVar("T")
 

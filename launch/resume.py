@@ -5,13 +5,14 @@ from pathlib import Path
 
 from launch import console, ensemble_train, family, members, retrain, search, sweep_scaling
 from launch.executors import ExecutorName
+from launch.rank_job import follow
 from launch.ranks import torchrun_ranks
 from launch.runs import options_of
 from launch.sweeps import with_executor
 from results.history import read_history
 from results.run_dir import RunDir, lock, open_run
-from retrain.distributed import Ranks
 from search_spaces.errors import UsageError
+from supernet.distributed import Ranks
 
 POSITIONALS = ("run",)
 SHORT = {"ray_address": "--ray-address"}
@@ -26,6 +27,7 @@ class Options:
         executor: Of a sweep: inline, ray or tune; None takes the one it was begun with.
         parallel: Of a sweep: members at once; None likewise.
         ray_address: Of a sweep: host:port of a running cluster, or auto.
+        ranks: Of a search or a retraining: processes of this machine; None goes on where and on as many as before.
         json: Print one JSON document at the end.
     """
 
@@ -33,6 +35,7 @@ class Options:
     executor: ExecutorName | None = None
     parallel: int | None = None
     ray_address: str | None = None
+    ranks: int | None = None
     json: bool = False
 
 
@@ -41,27 +44,23 @@ def run(options: Options) -> int:
     with torchrun_ranks() as ranks:
         if ranks.is_first:
             return _resume(options, ranks)
-        retrain.follow(ranks)
+        follow(ranks)
         return 0
 
 
 def _resume(options: Options, ranks: Ranks) -> int:
     folder = open_run(options.run)
-    if (
-        folder.kind in ("search", "retrain")
-        and (options.executor, options.parallel, options.ray_address) != (None,) * 3
-    ):
-        raise UsageError(
-            f"executor, parallel and ray_address must go with a sweep, but {options.run} is a {folder.kind}"
-        )
-    if folder.kind != "retrain" and ranks.size > 1:
-        raise UsageError(f"torchrun must go with a retraining, but {options.run} is a {folder.kind}")
+    _check(folder, options, ranks)
     with lock(folder):
         match folder.kind:
             case "search":
-                _resume_search(folder, options)
+                if read_history(folder.journal_path).result is not None:
+                    console.log(f"{folder.path} had finished; its specs and report are written anew")
+                result = members.go_on_searching(folder, ranks, num_ranks=options.ranks)
+                search.show_result(folder, result, as_json=options.json)
             case "retrain":
-                retrain.show_result(folder, members.go_on_training(folder, ranks), as_json=options.json)
+                card = members.go_on_training(folder, ranks, num_ranks=options.ranks)
+                retrain.show_result(folder, card, as_json=options.json)
             case "scaling":
                 scaling = with_executor(options_of(folder, sweep_scaling.Options), options)
                 sweep_scaling.execute(folder, scaling)
@@ -75,7 +74,16 @@ def _resume(options: Options, ranks: Ranks) -> int:
     return 0
 
 
-def _resume_search(folder: RunDir, options: Options) -> None:
-    if read_history(folder.journal_path).result is not None:
-        console.log(f"{folder.path} had finished; its specs and report are written anew")
-    search.show_result(folder, members.go_on_searching(folder), as_json=options.json)
+def _check(folder: RunDir, options: Options, ranks: Ranks) -> None:
+    of_sweep = (options.executor, options.parallel, options.ray_address) != (None,) * 3
+    if folder.kind in ("search", "retrain"):
+        if of_sweep:
+            raise UsageError(
+                f"executor, parallel and ray_address must go with a sweep, but {options.run} is a {folder.kind}"
+            )
+        if options.ranks is not None and (options.ranks < 1 or ranks.size > 1):
+            raise UsageError(f"ranks must be at least 1, and not be given under torchrun, but got {options.ranks}")
+    elif options.ranks is not None or ranks.size > 1:
+        raise UsageError(
+            f"ranks and torchrun must go with a search or a retraining, but {options.run} is of kind {folder.kind}"
+        )

@@ -9,22 +9,32 @@ from launch.clips import manifest_text, videos_of
 from launch.compute import environment_of, set_up
 from launch.options import to_yaml
 from launch.plan import Plan, make_plan, show_plan, try_net
-from launch.rank_start import check_ranks, require_same_division, resolved_on_ranks, start_ranks
+from launch.rank_job import follow
+from launch.rank_start import are_elsewhere, resolved_on_ranks, start_ranks
 from launch.ranks import local_number, torchrun_ranks
 from launch.retrain_init import start
-from launch.retrain_options import POSITIONALS, SHORT, Options, defaults_of, preset_lines, spec_of
-from launch.retrain_rank import class_weights, follow, train, train_as_rank, with_frames
+from launch.retrain_options import (
+    POSITIONALS,
+    SHORT,
+    Options,
+    check_division,
+    defaults_of,
+    preset_lines,
+    require_same_division,
+    spec_of,
+)
+from launch.retrain_rank import class_weights, train, train_as_rank, with_frames
 from launch.run_report import write_report
 from launch.runs import absolute_init, held_new, options_of, require_same, tell_differences
 from results.run_dir import RunDir, create_run, lock, open_run
 from results.summary import summarise_retrain
-from retrain.distributed import ALONE, Ranks
 from retrain.embeddings import check_objective
 from retrain.model_file import ModelCard, read_card
 from retrain.presets import check_preset
 from search_spaces.cost import cost
 from search_spaces.spec_json import SpecFile
 from search_spaces.strict_json import pretty
+from supernet.distributed import ALONE, Ranks
 from supernet.video_net import VideoNet
 from video.manifest import Manifest, load_manifest
 
@@ -36,7 +46,6 @@ __all__ = [
     "check_spec",
     "defaults_of",
     "execute",
-    "follow",
     "plan",
     "retrain",
     "run",
@@ -88,7 +97,7 @@ def begun(options: Options, ranks: Ranks = ALONE) -> Iterator[tuple[RunDir, Opti
     """
     spec_file, manifest = check(options)
     kept = replace(options, data=options.data.resolve(), init=absolute_init(options.init), resume="never")
-    kept = resolved_on_ranks(kept, ranks)
+    kept = resolved_on_ranks(kept, ranks, check=check_division)
     texts = {"spec.json": pretty(asdict(spec_file)), "manifest.jsonl": manifest_text(manifest)}
     if options.resume == "auto" and options.out.exists():
         folder = open_run(options.out, kind="retrain")
@@ -111,7 +120,7 @@ def execute(run: RunDir, options: Options, ranks: Ranks = ALONE) -> ModelCard:
     if options.recipe.accumulation > 1:
         size, number = options.recipe.batch_size, options.recipe.accumulation
         console.log(f"a step's {size} clips come in {number} micro-batches on each of {options.ranks} ranks")
-    if ranks.size == 1 and (options.ranks > 1 or options.executor == "ray"):
+    if are_elsewhere(options, ranks):
         folder = run.path.resolve()
         start_ranks(train_as_rank, (folder, options), options, folder=folder)
     else:
@@ -122,7 +131,7 @@ def execute(run: RunDir, options: Options, ranks: Ranks = ALONE) -> ModelCard:
 
 def check(options: Options) -> tuple[SpecFile, Manifest]:
     """Find whatever can be wrong before the first step; nothing is written. Errors are those of spec and manifest."""
-    check_ranks(options)
+    check_division(options)
     check_preset(options.preset)
     spec_file = spec_of(options)
     return spec_file, check_spec(options, spec_file)
@@ -169,6 +178,7 @@ def plan(options: Options, spec_file: SpecFile, manifest: Manifest) -> Plan:
         num_params=sum(parameter.numel() for parameter in net.parameters()),
         journal_bytes=200 * recipe.epochs,
         num_kept=recipe.epochs // recipe.keep_every if recipe.keep_every else 0,
+        ranks=options.ranks,
     )
 
 

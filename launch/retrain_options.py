@@ -7,12 +7,13 @@ from typing import Literal
 
 from launch.clips import ClipConfig, videos_of
 from launch.compute import TrainingAmp, memory_bytes, resolve_device
-from launch.rank_start import RankExecutor
+from launch.rank_start import RankExecutor, check_ranks, moved
 from launch.ranks import local_number
 from launch.retrain_init import SCRATCH
 from launch.specs import find_spec, find_variant
 from retrain.presets import RecipePreset, check_preset, preset, schedule_lines, variant_of_preset
 from retrain.recipe import Recipe
+from search_spaces.errors import UsageError
 from search_spaces.floors import kept_bytes, operators
 from search_spaces.spec_json import SpecFile, make_spec_file
 from video.manifest import load_manifest
@@ -87,6 +88,52 @@ class Options(SharedOptions):
     resume: Literal["never", "auto"] = "never"
     plan: bool = False
     json: bool = False
+
+
+def check_division(options: Options) -> None:
+    """Refuse ranks that do not divide a batch, or options of ranks that do not go together.
+
+    Raises:
+        UsageError: They do not.
+    """
+    parts, size = options.ranks * options.recipe.accumulation, options.recipe.batch_size
+    if options.ranks < 1 or size % parts:
+        raise UsageError(
+            "recipe.batch_size must be a multiple of ranks x recipe.accumulation, both at least 1, but got "
+            f"{size} for {options.ranks} x {options.recipe.accumulation}"
+        )
+    check_ranks(options)
+
+
+def require_same_division(before: Options, now: Options) -> None:
+    """Refuse to go on with a training on ranks that would divide its batches in another way.
+
+    Raises:
+        UsageError: The micro-batches of a step are others, or with synchronised norms those that norm together.
+    """
+    parts = [options.ranks * options.recipe.accumulation for options in (before, now)]
+    if parts[0] != parts[1]:
+        raise UsageError(
+            "a run goes on with as many micro-batches per step, but ranks x recipe.accumulation was "
+            f"{before.ranks} x {before.recipe.accumulation} and is now {now.ranks} x {now.recipe.accumulation}"
+        )
+    if now.recipe.sync_batch_norm and before.ranks != now.ranks:
+        raise UsageError(
+            "a run with recipe.sync_batch_norm goes on with as many ranks, but there were "
+            f"{before.ranks} and are now {now.ranks}"
+        )
+
+
+def on_other_ranks(options: Options, size: int) -> Options:
+    """The options of a training that goes on, on so many ranks, with the same micro-batches.
+
+    Raises:
+        UsageError: So many ranks cannot divide them.
+    """
+    accumulation = max(1, options.ranks * options.recipe.accumulation // size)
+    changed = replace(moved(options, size), recipe=replace(options.recipe, accumulation=accumulation))
+    require_same_division(options, changed)
+    return changed
 
 
 def spec_of(options: Options) -> SpecFile:

@@ -9,14 +9,13 @@ from torch import Tensor
 from launch import console
 from launch.clips import Tally, endless, once, short_side_of, videos_of
 from launch.compute import Compute, environment_of, set_up
-from launch.ranks import local_number
+from launch.rank_job import follow, held_by_writer, local_rank, newest_checkpoint
 from launch.retrain_init import SCRATCH, describe, start
 from launch.retrain_options import Options
-from results.checkpoint import Checkpoint, load_newest
-from results.run_dir import RunDir, lock, open_run
+from results.checkpoint import Checkpoint
+from results.run_dir import RunDir
 from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
-from retrain.distributed import ALONE, Ranks
 from retrain.evaluate import clip_logits, predict, report_of
 from retrain.fit import Trainer
 from retrain.losses import balancing_weights
@@ -24,15 +23,13 @@ from retrain.model_file import ModelCard
 from retrain.recipe import Recipe
 from search_spaces.spec import ClipGeometry
 from search_spaces.spec_json import SpecFile, fingerprint, read_spec
+from supernet.distributed import ALONE, Ranks
 from supernet.tensors import from_bytes, load_exactly, to_bytes
 from supernet.video_net import VideoNet
 from video.augment import Augmenter
 from video.clips import ClipBatch, ClipReader
 from video.label_space import LabelSpace
 from video.manifest import Manifest, VideoItem, load_manifest
-
-WRITER_PATIENCE_S = 60.0
-"""How long the first rank waits for the one of a try before to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +41,13 @@ class Job:
     manifest: Manifest
     checkpoint: Checkpoint | None
 
+    def follow(self, ranks: Ranks) -> None:
+        """See `launch.rank_job.Job`."""
+        compute = set_up(self.options, local_rank=local_rank(ranks))
+        trainer = _trainer(self, compute, ranks=ranks, telemetry=None)
+        for _ in trainer.fit(None, self.checkpoint, Stopwatch()):
+            pass
+
 
 def train_as_rank(task: tuple[Path, Options], ranks: Ranks) -> None:
     """What each rank does that was started to train in a run folder that another process holds."""
@@ -51,8 +55,7 @@ def train_as_rank(task: tuple[Path, Options], ranks: Ranks) -> None:
         follow(ranks)
         return
     folder, options = task
-    run = open_run(folder, kind="retrain")
-    with lock(run, patience_s=WRITER_PATIENCE_S, as_writer=True):
+    with held_by_writer(folder, "retrain") as run:
         train(run, options, ranks)
 
 
@@ -61,18 +64,16 @@ def train(run: RunDir, options: Options, ranks: Ranks) -> None:
     telemetry = Telemetry(run.telemetry_path)
 
     def job() -> Job:
-        found = load_newest(run.checkpoints_path)
         return Job(
             options=options,
             spec_file=read_spec(run.spec_path),
             manifest=load_manifest(run.manifest_path),
-            # as a plain mapping, which travels
-            checkpoint=None if found is None else replace(found, blobs=dict(found.blobs)),
+            checkpoint=newest_checkpoint(run),
         )
 
     shared = ranks.from_first(job)
     checkpoint = shared.checkpoint
-    compute = set_up(options, local_rank=_local_rank(ranks))
+    compute = set_up(options, local_rank=local_rank(ranks))
     environment = environment_of(compute.num_threads, ranks=ranks.size)
     telemetry.append("resume" if checkpoint else "start", environment=environment)
     trainer = _trainer(shared, compute, ranks=ranks, telemetry=telemetry)
@@ -83,15 +84,6 @@ def train(run: RunDir, options: Options, ranks: Ranks) -> None:
             record.step, f"epoch {record.epoch}  loss {record.train_loss:.3f}  train top-1 {record.train_top1:.3f}{val}"
         )
     telemetry.append("end")
-
-
-def follow(ranks: Ranks) -> None:
-    """Train as a rank that is not the first, which says what is trained, and alone writes."""
-    job: Job = ranks.from_first(_unasked)
-    compute = set_up(job.options, local_rank=_local_rank(ranks))
-    trainer = _trainer(job, compute, ranks=ranks, telemetry=None)
-    for _ in trainer.fit(None, job.checkpoint, Stopwatch()):
-        pass
 
 
 def accuracy_of(
@@ -119,14 +111,6 @@ def accuracy_of(
         return report_of(predictions, space=space, views="1x1").quality
 
     return accuracy
-
-
-def _local_rank(ranks: Ranks) -> int | None:
-    return local_number("LOCAL_RANK", 0) if ranks.size > 1 else None
-
-
-def _unasked() -> Job:
-    raise AssertionError("only the first rank is asked what is trained")
 
 
 def _trainer(job: Job, compute: Compute, *, ranks: Ranks, telemetry: Telemetry | None) -> Trainer:

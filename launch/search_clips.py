@@ -11,6 +11,7 @@ from launch.compute import Compute
 from search_spaces.errors import UsageError
 from search_spaces.randomness import derive_seed
 from search_spaces.spec import ClipGeometry
+from supernet.distributed import ALONE, Ranks
 from supernet.evaluator import WeightConfig
 from video.clips import ClipBatch, ClipReader, SampleKey, VideoItem, View
 
@@ -43,7 +44,8 @@ def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
 class SearchClips:
     """Training clips, held-out clips of the rewards, and those of the final comparison.
 
-    A position of a stream means the same videos, and the same places in them, whatever the geometry.
+    A position of a stream means the same videos, and the same places in them, whatever the geometry and on whatever
+    rank. Streams give the batches of one rank: of several, every `size`-th from a position on.
 
     Args:
         kept: Videos to train on.
@@ -55,8 +57,9 @@ class SearchClips:
         geometries: The clips that networks may be meant for, and what is read for each.
         compute: How many processes read ahead, and for which device. With several geometries none does, since the next
             one is only known once an architecture is drawn.
-        num_ahead: Batches of a step, which are read ahead.
+        num_ahead: Batches of a step that this rank needs, which are read ahead.
         tally: Counts bad videos.
+        ranks: The processes that search together.
 
     Raises:
         UsageError: Clips that cannot be read like this.
@@ -75,6 +78,7 @@ class SearchClips:
         compute: Compute,
         num_ahead: int,
         tally: Tally,
+        ranks: Ranks = ALONE,
     ) -> None:
         def readers(items: Sequence[VideoItem]) -> dict[ClipGeometry, ClipReader]:
             return {
@@ -83,7 +87,7 @@ class SearchClips:
 
         self._kept, self._held = readers(kept), readers(held)
         self._weights, self._compare_clips = weights, compare_clips
-        self._seed, self._tally = seed, tally
+        self._seed, self._tally, self._ranks = seed, tally, ranks
         self._compute = compute if len(geometries) == 1 else replace(compute, num_workers=0)
         self._num_ahead = num_ahead
 
@@ -118,4 +122,5 @@ class SearchClips:
             tally=self._tally,
             num_ahead=self._num_ahead,
             centre=centre,
+            stride=self._ranks.size,
         )

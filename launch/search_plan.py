@@ -1,5 +1,6 @@
 """`movinas search --plan`: what a search will cost, part by part."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -24,11 +25,12 @@ def search_plan(
     clip_of: Callable[[ArchSpec], ClipGeometry],
     compare_clips: int,
     compute: Compute,
+    ranks: int = 1,
 ) -> Plan:
     """Time a few architectures on random clips, and say what weight steps, rewards and the comparison will take.
 
     The widest of them is what the first step runs, with all kernels where these warm up: nothing takes more memory. Its
-    share of the time falls to nothing while the weights warm up.
+    share of the time falls to nothing while the weights warm up. Of several ranks each does its share at the same time.
     """
     space, rng = problem.space, generator(problem.seed, "plan")
     supernet = Supernet(space, problem.variant, num_classes=problem.num_classes, checkpointing=weights.checkpointing)
@@ -48,6 +50,7 @@ def search_plan(
         compute=compute,
     )
     num_sampled = config.steps * config.architectures_per_step
+    num_run = num_sampled / ranks
     widened = max(warmup.op_fraction, warmup.filter_fraction) / 2
     selection = config.selection
     num_compared = 1 + selection.num_policy * (2 if config.strategy == "nsga2" else 1)
@@ -55,13 +58,14 @@ def search_plan(
     return make_plan(
         steps=config.steps,
         parts_s={
-            "weight_steps": num_sampled * ((1 - widened) * trial.train_s + widened * widest_s),
-            "rewards": num_sampled * trial.forward_s,
-            "comparison": num_compared * trial.forward_s * compare_clips / weights.reward_clips,
+            "weight_steps": num_run * ((1 - widened) * trial.train_s + widened * widest_s),
+            "rewards": num_run * trial.forward_s,
+            "comparison": math.ceil(num_compared / ranks) * trial.forward_s * compare_clips / weights.reward_clips,
         },
         trial=trial,
         num_params=sum(parameter.numel() for parameter in supernet.parameters()),
         journal_bytes=num_sampled * 64 * len(space.decisions),
+        ranks=ranks,
     )
 
 

@@ -8,7 +8,11 @@ from search_spaces.space import Candidate
 
 
 class Evaluator(Protocol):
-    """Trains shared weights and measures architectures with them."""
+    """Trains shared weights and measures architectures with them.
+
+    Several processes that search together call each method with the same arguments and get the same answers, whichever
+    of them runs an architecture; of an architecture's clips its number and step decide.
+    """
 
     def train(self, step: int, candidates: Sequence[Candidate], warmup: Sequence[frozenset[str]]) -> SupportsFloat:
         """One weight step on training clips, a shard of the batch for each candidate.

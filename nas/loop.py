@@ -18,13 +18,12 @@ from nas.start import STARTS, StartName
 from nas.strategies import STRATEGIES, StrategyName, make_strategy
 from nas.strategy import Belief, Strategy
 from nas.warmup import WarmupConfig, warmup_probability, widen
-from results.checkpoint import Checkpoint, save_checkpoint
+from results.checkpoint import Checkpoint
 from results.genotypes import pack
-from results.journal import Journal
 from results.records import CandidateRecord, Measurement, PolicyRecord, Record, StartRecord, StepRecord, TrialRecord
 from results.run_dir import RunDir
 from results.stopwatch import Stopwatch
-from results.telemetry import Telemetry
+from results.writer import RunWriter
 from search_spaces.errors import UsageError
 from search_spaces.randomness import generator
 from search_spaces.space import Candidate, Indices
@@ -105,19 +104,22 @@ def run_search(
     evaluator: SearchEvaluator,
     *,
     start: StartRecord,
-    run: RunDir,
+    run: RunDir | None,
     checkpoint: Checkpoint | None,
     stopwatch: Stopwatch,
 ) -> Iterator[Record]:
     """Search, or go on with a search, and yield every record after it is in the journal.
+
+    Where several processes search together, each does all of this but what its evaluator leaves to the others: it
+    proposes the same architectures, learns from the same rewards, and so ends in the same policy.
 
     Args:
         problem: Space, variant, budget and seed.
         config: How to search.
         evaluator: Trains and measures; at the state of a run that begins.
         start: First record of the journal.
-        run: Folder whose lock the caller holds.
-        checkpoint: Where to go on; None begins, whatever the journal holds.
+        run: Folder whose lock the caller holds; None on every process of a search but the one that writes.
+        checkpoint: Where to go on, the same on every process; None begins, whatever the journal holds.
         stopwatch: Shared with the evaluator, which books its own phases.
 
     Raises:
@@ -127,15 +129,16 @@ def run_search(
     if checkpoint is None:
         random_baseline(problem, config.selection)
     strategy = make_strategy(problem, config)
-    telemetry = Telemetry(run.telemetry_path)
     first_step = 0
     if checkpoint is not None:
         first_step = checkpoint.number
         strategy.restore(checkpoint.blobs)
         evaluator.restore(checkpoint.blobs)
-    with Journal.open(run.journal_path, keep=checkpoint.num_records if checkpoint else 0) as journal:
+    with RunWriter(
+        run, checkpoint, num_steps=config.steps, every=config.checkpoint_every, stopwatch=stopwatch
+    ) as writer:
         if checkpoint is None:
-            yield _journaled(journal, start)
+            yield _journaled(writer, start)
         for step in range(first_step, config.steps):
             with stopwatch.phase("sample"):
                 indices_KD = strategy.propose(step, config.architectures_per_step)
@@ -152,24 +155,20 @@ def run_search(
                 records = _step_records(problem, config, belief, trials, train_loss=train_loss, step=step)
             with stopwatch.phase("journal"):
                 for record in records:
-                    journal.append(record, sync=False)
-            if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-                with stopwatch.phase("checkpoint"):
-                    journal.sync()
-                    blobs = {**evaluator.state(), **strategy.state()}
-                    save_checkpoint(run.checkpoints_path, step + 1, blobs, num_records=journal.num_records)
-            telemetry.append("phase_times", step=step, seconds=stopwatch.take())
+                    writer.append(record, sync=False)
+            writer.step_done(step + 1, lambda: {**evaluator.state(), **strategy.state()})
+            writer.tell(step, stopwatch.take())
             yield from records
         with stopwatch.phase("measure"):
             compared = _compare(problem, config, strategy, evaluator)
         for candidate_record in compared:
-            yield _journaled(journal, candidate_record)
-        telemetry.append("phase_times", step=config.steps, seconds=stopwatch.take())
-        yield _journaled(journal, select(compared, config.selection))
+            yield _journaled(writer, candidate_record)
+        writer.tell(config.steps, stopwatch.take())
+        yield _journaled(writer, select(compared, config.selection))
 
 
-def _journaled(journal: Journal, record: Record) -> Record:
-    journal.append(record)
+def _journaled(writer: RunWriter, record: Record) -> Record:
+    writer.append(record)
     return record
 
 

@@ -11,15 +11,15 @@ from results.checkpoint import Checkpoint
 from results.records import EpochRecord
 from results.run_dir import RunDir
 from results.stopwatch import Stopwatch
-from retrain.distributed import ALONE, Ranks
+from results.writer import RunWriter
 from retrain.model_file import ModelCard, save_model
 from retrain.objective import Objective
 from retrain.optimizer import WeightUpdate
 from retrain.recipe import Recipe
-from retrain.writer import RunWriter
 from search_spaces.errors import CheckpointError, UsageError
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate, synchronise
+from supernet.distributed import ALONE, Ranks
 from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
@@ -110,7 +110,14 @@ class Trainer:
         if checkpoint is not None:
             first_step = checkpoint.number
             self._restore(checkpoint.blobs)
-        with RunWriter(run, num_records=checkpoint.num_records if checkpoint else 0) as writer:
+        with RunWriter(
+            run,
+            checkpoint,
+            num_steps=self.num_steps,
+            every=self.recipe.checkpoint_every,
+            spared=self._spared,
+            stopwatch=stopwatch,
+        ) as writer:
             stream = self._train_batches(first_step)
             for step in range(first_step, self.num_steps):
                 with stopwatch.phase("train"):
@@ -121,9 +128,7 @@ class Trainer:
                         record = self._end_epoch(step, run)
                     with stopwatch.phase("journal"):
                         writer.append(record)
-                if self._checkpoint_due(step):
-                    with stopwatch.phase("checkpoint"):
-                        writer.save(step + 1, self._state, spared=self._spared)
+                writer.step_done(step + 1, self._state)
                 writer.tell(step, stopwatch.take())
                 if record is not None:
                     yield record
@@ -134,10 +139,6 @@ class Trainer:
         """Numbers of the checkpoints that are kept for good."""
         every = self.recipe.keep_every * self.steps_per_epoch
         return range(every, self.num_steps + 1, every) if every else range(0)
-
-    def _checkpoint_due(self, step: int) -> bool:
-        done = step + 1
-        return done % self.recipe.checkpoint_every == 0 or done == self.num_steps or done in self._spared
 
     def _step(self, step: int, stream: Iterator[ClipBatch], stopwatch: Stopwatch) -> None:
         recipe = self.recipe

@@ -161,3 +161,7 @@ class ClusterError(MovinasError, RuntimeError):
 
 class RankLostError(MovinasError, RuntimeError):
     """A process of a data parallel training has ended before the others."""
+
+
+class RanksDifferError(MovinasError, RuntimeError):
+    """Processes that search together do not draw the same architectures."""

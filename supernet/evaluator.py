@@ -1,17 +1,24 @@
-"""The supernet as a search's evaluator: trains shared weights, measures sub-networks on held-out clips."""
+"""The supernet as a search's evaluator: trains shared weights, measures sub-networks on held-out clips.
+
+On several ranks each runs its share of a step's architectures, on the clips that these have wherever they are run; the
+gradients become the mean over all of them, and every rank hears of every loss and measurement.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, SupportsFloat, get_args
 
+import numpy as np
 import torch
 
 from results.records import Measurement
 from results.stopwatch import Stopwatch
-from search_spaces.errors import UsageError
+from search_spaces.errors import RanksDifferError, UsageError
 from search_spaces.space import Candidate
 from search_spaces.spec import ClipGeometry
+from supernet.distributed import ALONE, Ranks
 from supernet.inputs import network_input
 from supernet.masked_decay import Run, add_decay_gradients, decay_weights
 from supernet.objective import Objective, Teacher
@@ -26,7 +33,10 @@ OPTIMIZER = "optimizer.safetensors"
 Quality = Literal["accuracy", "probability"]
 OptimizerName = Literal["adamw", "rmsprop"]
 Batches = Callable[[int, ClipGeometry], Iterator[ClipBatch]]
-"""Batches from a position of an endless stream on, which counts batches, for networks meant for such clips."""
+"""This rank's batches from a position of an endless stream on, for networks meant for such clips.
+
+Positions count the batches of all ranks; one rank has every `Ranks.size`-th.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +108,7 @@ class SupernetEvaluator:
         supernet: On its device.
         config: How its weights are trained.
         num_steps: Steps of the whole search.
-        train_batches: Stream of training batches, one per architecture and step, in order.
+        train_batches: Stream of training batches, one per architecture and step, in order; of these, this rank's.
         reward_batches: Stream of held-out batches, likewise.
         compare_batches: The held-out clips of the final comparison, for the clip that networks are meant for; the same
             at every call.
@@ -106,6 +116,7 @@ class SupernetEvaluator:
         amp_dtype: Type of autocast, None for none.
         subclip_frames: Frames of the sub-clips that clips are trained and scored in; None for whole clips.
         teacher: A trained network whose answers are learned from, or None.
+        ranks: The processes that search together.
     """
 
     def __init__(
@@ -121,11 +132,12 @@ class SupernetEvaluator:
         amp_dtype: torch.dtype | None = None,
         subclip_frames: int | None = None,
         teacher: Teacher | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._supernet, self._config, self._num_steps = supernet, config, num_steps
-        self._device = next(supernet.parameters()).device
-        self._train_stream = _Stream(train_batches, stopwatch)
-        self._reward_stream = _Stream(reward_batches, stopwatch)
+        self._device, self._ranks = next(supernet.parameters()).device, ranks
+        self._train_stream = _Stream(train_batches, stopwatch, stride=ranks.size)
+        self._reward_stream = _Stream(reward_batches, stopwatch, stride=ranks.size)
         self._compare_batches, self._stopwatch = compare_batches, stopwatch
         self._amp_dtype = amp_dtype
         self._objective = Objective(
@@ -152,49 +164,57 @@ class SupernetEvaluator:
         """
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
-        for number, (candidate, mixed) in enumerate(zip(candidates, warmup, strict=True)):
+        for number in self._ranks.mine(len(candidates)):
+            candidate, mixed = candidates[number], warmup[number]
             batch = self._train_stream.take(step * len(candidates) + number, candidate.spec.clip)
             clips_BCTHW, labels_B = network_input(batch, self._device)
             share = 1 / len(candidates)
             losses.append(self._objective.backward(candidate, mixed, clips_BCTHW, labels_B, share=share))
+        with self._exchange():
+            self._ranks.add_gradients(self._supernet.parameters())
         with self._stopwatch.phase("optimizer"):
             self._move_weights(step, candidates, warmup)
-        self._loss = _LateLoss(torch.stack(losses).mean(), step=step, learning_rate=self._config.learning_rate)
+        self._loss = _LateLoss(torch.stack(losses), self._ranks, step=step, learning_rate=self._config.learning_rate)
         return self._loss
 
     @torch.no_grad()
     def measure(self, step: int, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
         """Quality of each candidate on a held-out batch of its own.
 
-        The loss of the training step before comes over from the device with them, in one transfer.
+        The losses of the training step before come over from the device with them, in one transfer.
         """
         numbers, nums_clips = [], []
-        for number, candidate in enumerate(candidates):
-            batch = self._reward_stream.take(step * len(candidates) + number, candidate.spec.clip)
-            numbers.append(self._score(candidate, batch).double())
+        for number in self._ranks.mine(len(candidates)):
+            batch = self._reward_stream.take(step * len(candidates) + number, candidates[number].spec.clip)
+            numbers.append(self._score(candidates[number], batch).double())
             nums_clips.append(len(batch.indices))
         loss, self._loss = self._loss, None
         if loss is None:
             counts = torch.stack(numbers).tolist()
         else:
-            *counts, loss.number = torch.stack([*numbers, loss.tensor.double()]).tolist()
-        return _measurements(counts, nums_clips)
+            values = torch.cat([torch.stack(numbers), loss.losses_N.double()]).tolist()
+            counts = values[: len(numbers)]
+            with self._exchange():
+                loss.hear(values[len(numbers) :])
+        return self._of_all_ranks(candidates, counts, nums_clips)
 
     @torch.no_grad()
     def compare(self, candidates: Sequence[Candidate]) -> Sequence[Measurement]:
         """Quality of each candidate over the same held-out clips.
 
-        They are read once for all candidates that are meant for clips of the same geometry.
+        They are read once for all candidates that are meant for clips of the same geometry; on several ranks each
+        measures its share of the candidates.
         """
-        scores = [torch.zeros((), dtype=torch.float64, device=self._device) for _ in candidates]
-        nums_clips = [0] * len(candidates)
-        for clip in dict.fromkeys(candidate.spec.clip for candidate in candidates):
-            numbers = [number for number, candidate in enumerate(candidates) if candidate.spec.clip == clip]
+        mine = [candidates[number] for number in self._ranks.mine(len(candidates))]
+        scores_N = torch.zeros(len(mine), dtype=torch.float64, device=self._device)
+        nums_clips = [0] * len(mine)
+        for clip in dict.fromkeys(candidate.spec.clip for candidate in mine):
+            numbers = [number for number, candidate in enumerate(mine) if candidate.spec.clip == clip]
             for batch in self._waited_for(self._compare_batches(clip)):
                 for number in numbers:
-                    scores[number] += self._score(candidates[number], batch)
+                    scores_N[number] += self._score(mine[number], batch)
                     nums_clips[number] += len(batch.indices)
-        return _measurements(torch.stack(scores).tolist(), nums_clips)
+        return self._of_all_ranks(candidates, scores_N.tolist(), nums_clips)
 
     def state(self) -> Mapping[str, bytes]:
         """Weights and the optimizer's moments."""
@@ -207,6 +227,37 @@ class SupernetEvaluator:
         """Take back what `state` gave."""
         load_exactly(self._supernet, from_bytes(blobs[WEIGHTS]), source="the checkpoint")
         load_optimizer(self._optimizer, from_bytes(blobs[OPTIMIZER]))
+
+    def _of_all_ranks(
+        self, candidates: Sequence[Candidate], counts: Sequence[float], nums_clips: Sequence[int]
+    ) -> list[Measurement]:
+        """The measurements of all candidates, from those of this rank's.
+
+        Raises:
+            RanksDifferError: Another rank has measured other architectures than those.
+        """
+        measurements = [
+            Measurement(quality=count / num_clips, num_clips=num_clips)
+            for count, num_clips in zip(counts, nums_clips, strict=True)
+        ]
+        if self._ranks.size == 1:
+            return measurements
+        names = [candidate.fingerprint for candidate in candidates]
+        mine = [names[number] for number in self._ranks.mine(len(names))]
+        with self._exchange():
+            found = self._ranks.interleaved(list(zip(mine, measurements, strict=True)))
+        for number, (name, (drawn, _)) in enumerate(zip(names, found, strict=True)):
+            if drawn != name:
+                raise RanksDifferError(
+                    f"all ranks must draw the same architectures, but rank {number % self._ranks.size} drew "
+                    f"{drawn[:16]} where rank {self._ranks.rank} drew {name[:16]}; take machines of one type, with the "
+                    "same versions"
+                )
+        return [measurement for _, measurement in found]
+
+    def _exchange(self) -> AbstractContextManager[None]:
+        """The phase of waiting for other ranks, where there are some."""
+        return self._stopwatch.phase("exchange") if self._ranks.size > 1 else nullcontext()
 
     def _waited_for(self, batches: Iterator[ClipBatch]) -> Iterator[ClipBatch]:
         while True:
@@ -255,36 +306,41 @@ def total_quality(logits_BK: torch.Tensor, labels_B: torch.Tensor, *, quality: Q
 
 
 class _LateLoss:
-    """A loss that need not have left the device, and so need not have been computed, before its number is asked for."""
+    """A loss that need not have left the device, and so need not have been computed, before its number is asked for.
 
-    def __init__(self, tensor: torch.Tensor, *, step: int, learning_rate: float) -> None:
-        self.tensor = tensor
-        self.number: float | None = None
-        self._step, self._learning_rate = step, learning_rate
+    Args:
+        losses_N: Of the architectures that this rank ran.
+        ranks: Who ran the others.
+        step: Of the search.
+        learning_rate: At its peak.
+    """
+
+    def __init__(self, losses_N: torch.Tensor, ranks: Ranks, *, step: int, learning_rate: float) -> None:
+        self.losses_N = losses_N
+        self._number: float | None = None
+        self._ranks, self._step, self._learning_rate = ranks, step, learning_rate
+
+    def hear(self, losses: Sequence[float]) -> None:
+        """Take in what `losses_N` are, and hear of those of the other ranks."""
+        self._number = float(np.mean(self._ranks.interleaved(losses), dtype=np.float32))
 
     def __float__(self) -> float:
-        if self.number is None:
-            self.number = float(self.tensor)
-        if not math.isfinite(self.number):
+        if self._number is None:
+            self.hear(self.losses_N.tolist())
+        assert self._number is not None
+        if not math.isfinite(self._number):
             raise UsageError(
-                f"the loss must stay finite, but got {self.number} in step {self._step}; a smaller "
+                f"the loss must stay finite, but got {self._number} in step {self._step}; a smaller "
                 f"weights.learning_rate than {self._learning_rate:g} may help"
             )
-        return self.number
-
-
-def _measurements(nums_correct: Sequence[float], nums_clips: Sequence[int]) -> list[Measurement]:
-    return [
-        Measurement(quality=num_correct / num_clips, num_clips=num_clips)
-        for num_correct, num_clips in zip(nums_correct, nums_clips, strict=True)
-    ]
+        return self._number
 
 
 class _Stream:
     """Batches in order, opened anew where the order is broken, as after a resume, and for clips of another geometry."""
 
-    def __init__(self, batches: Batches, stopwatch: Stopwatch) -> None:
-        self._batches, self._stopwatch = batches, stopwatch
+    def __init__(self, batches: Batches, stopwatch: Stopwatch, *, stride: int) -> None:
+        self._batches, self._stopwatch, self._stride = batches, stopwatch, stride
         self._iterator: Iterator[ClipBatch] | None = None
         self._next: tuple[int, ClipGeometry] | None = None
 
@@ -292,5 +348,5 @@ class _Stream:
         with self._stopwatch.phase("data"):
             if self._iterator is None or self._next != (position, clip):
                 self._iterator = self._batches(position, clip)
-            self._next = position + 1, clip
+            self._next = position + self._stride, clip
             return next(self._iterator)

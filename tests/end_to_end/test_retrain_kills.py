@@ -3,13 +3,20 @@
 import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from processes import (
+    finish,
+    free_port,
+    on_ranks,
+    rank_processes,
+    ray_workers,
+    start,
+    wait_for_lines,
+    wait_for_the_group_to_end,
+)
 
 from search_spaces.movinet import NANO
 from search_spaces.randomness import generator
@@ -18,7 +25,6 @@ from search_spaces.variant import Variant
 
 pytestmark = pytest.mark.timeout(900)  # each starts many processes
 
-ROOT = Path(__file__).parents[2]
 OPTIONS = [
     "--recipe.epochs=6",
     "--recipe.batch_size=8",
@@ -46,23 +52,6 @@ def command(tmp_path_factory, motion_manifest):
     return ["retrain", str(spec), f"--data={motion_manifest}", *OPTIONS]
 
 
-def start(*arguments, program=("-m", "launch"), **variables) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *program, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        process_group=0,
-    )
-
-
-def finish(process) -> None:
-    out, err = process.communicate(timeout=400)
-    assert process.returncode == 0, out + err
-
-
 def final_bytes(run: Path) -> dict[str, bytes]:
     """Journal, every file of the newest checkpoint, and the network."""
     newest = sorted((run / "checkpoints").glob("step_*"))[-1]
@@ -87,18 +76,6 @@ def undisturbed(tmp_path_factory, command):
 @pytest.fixture(scope="module")
 def undisturbed_on_two(tmp_path_factory, command):
     return left_alone(tmp_path_factory.mktemp("two") / "run", *command, "--ranks=2")
-
-
-def wait_for_lines(process, run, count) -> None:
-    """Wait until the journal is there and has so many lines."""
-    deadline = time.monotonic() + 240
-    journal = run / "journal.jsonl"
-    while process.poll() is None and time.monotonic() < deadline:
-        if journal.exists() and journal.read_bytes().count(b"\n") >= count:
-            return
-        time.sleep(0.005)
-    process.kill()
-    raise AssertionError(f"no journal of {count} lines: {process.communicate()}")
 
 
 MOMENTS = [
@@ -141,31 +118,6 @@ def test_killed_at_a_random_moment_and_begun_again_by_its_own_command(command, u
     assert final_bytes(run) == expected
 
 
-def rank_processes(parent: int) -> list[int]:
-    """The ranks that a process started, in order."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            stat, line = (path / "stat").read_text(), (path / "cmdline").read_text()
-        except OSError:
-            continue
-        if int(stat.rpartition(")")[2].split()[1]) == parent and "spawn_main" in line:
-            found.append(int(path.name))
-    return sorted(found)
-
-
-def wait_for_the_group_to_end(group) -> None:
-    """Ranks, and the processes that read clips for them."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"processes of group {group} are left")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["first", "second", "parent"])
 def test_two_ranks_of_which_one_is_killed_end_and_go_on_to_the_same(command, undisturbed_on_two, tmp_path, victim):
@@ -193,18 +145,6 @@ def test_two_ranks_train_as_one_with_two_micro_batches(command, undisturbed_on_t
     """On videos, from the command line: equal but for rounding, and their accuracies to the last bit."""
     found, _ = left_alone(tmp_path / "run", *command, "--recipe.accumulation=2")
     assert found["journal.jsonl"] == undisturbed_on_two[0]["journal.jsonl"]
-
-
-def on_ranks(command, port, *more) -> list[subprocess.Popen]:
-    """Both ranks as torchrun starts them, but with nobody who watches."""
-    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_WORLD_SIZE": "2"}
-    return [start(*command, *more, RANK=str(rank), LOCAL_RANK=str(rank), **variables) for rank in range(2)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.slow)])
@@ -249,22 +189,6 @@ def test_an_interrupt_of_ranks_is_exit_130_and_resumable(command, undisturbed_on
         assert "Traceback" not in err
         finish(start("resume", run))
         assert final_bytes(run) == undisturbed_on_two[0]
-
-
-def ray_workers(ancestor: int) -> list[int]:
-    """The ranks that Ray Train started for a process, in order."""
-    parents, names = {}, {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            stat, names[int(path.name)] = (path / "stat").read_text(), (path / "cmdline").read_text()
-        except OSError:
-            continue
-        parents[int(path.name)] = int(stat.rpartition(")")[2].split()[1])
-
-    def descends(pid):
-        return pid == ancestor or (pid in parents and descends(parents[pid]))
-
-    return sorted(pid for pid, name in names.items() if name.startswith("ray::RayTrainWorker") and descends(pid))
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ from launch.clips import ClipConfig, Tally, endless, hold_out, manifest_text, on
 from launch.compute import Compute
 from results.history import bad_videos
 from results.telemetry import Telemetry, read_telemetry
-from retrain.distributed import ALONE, Ranks
 from search_spaces.errors import ManifestError, TooManyBadVideosError, UsageError
 from search_spaces.spec import ClipGeometry
+from supernet.distributed import ALONE, Ranks
 from video.manifest import Manifest, VideoItem, load_manifest
 
 CLIP = ClipGeometry(num_frames=2, resolution=16, rate_fps=8.0)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from program import TARGET, call_json
 
+import launch.search_plan
 from launch import retrain
 from launch.compute import Compute
 from launch.plan import Trial
@@ -69,6 +70,29 @@ def test_a_plan_tries_what_warm_up_runs():
         kept[fraction] = sum(sizes)
         assert plan.parts_s["weight_steps"] > 0
     assert kept[0.25] > 1.5 * kept[0.0]
+
+
+def test_ranks_share_the_time_of_a_plan_and_each_has_its_memory(monkeypatch):
+    trial = Trial(train_s=2.0, forward_s=1.0, peak_bytes=7)
+    monkeypatch.setattr(launch.search_plan, "try_supernet", lambda *_, **__: (trial, 2.0))
+    problem = Problem(space=find_space("nano"), variant=Variant(), target=parse_target(TARGET), num_classes=8, seed=0)
+    plans = [
+        search_plan(
+            problem,
+            SearchConfig(steps=10, architectures_per_step=4),
+            WeightConfig(batch_size=2),
+            clip_of=lambda spec: spec.clip,
+            compare_clips=8,
+            compute=Compute(device=torch.device("cpu"), num_threads=1, num_workers=0, amp_dtype=None),
+            ranks=ranks,
+        )
+        for ranks in (1, 2)
+    ]
+    compared = 1 + 16 + 16  # of which the second rank has one less than the first
+    assert plans[0].parts_s == {"weight_steps": 80.0, "rewards": 40.0, "comparison": float(compared)}
+    assert plans[1].parts_s == {"weight_steps": 40.0, "rewards": 20.0, "comparison": 17.0}
+    assert [(plan.ranks, plan.peak_bytes) for plan in plans] == [(1, 7), (2, 7)]
+    assert plans[0].disk_bytes == plans[1].disk_bytes
 
 
 def test_a_plan_of_training_in_sub_clips_tries_one_of_them(motion_manifest, tmp_path, monkeypatch):

@@ -15,7 +15,6 @@ from made_nets import TINY_SPEC, randomise
 from launch.ranks import local_number, run_ranks, torchrun_ranks
 from results.run_dir import create_run
 from results.stopwatch import Stopwatch
-from retrain.distributed import ALONE, Ranks
 from retrain.fit import Trainer
 from retrain.model_file import ModelCard
 from retrain.recipe import Recipe
@@ -23,6 +22,7 @@ from search_spaces.errors import RankLostError, UsageError
 from search_spaces.spec_json import fingerprint
 from search_spaces.variant import Variant
 from supernet.calibrate import synchronise
+from supernet.distributed import ALONE, Ranks
 from supernet.tensors import from_bytes, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from program import call, call_json
 
-from launch.rank_start import on_other_ranks, resolved_on_ranks
+from launch.rank_start import resolved_on_ranks
 from launch.retrain import Options
-from retrain.distributed import Ranks
+from launch.retrain_options import check_division, on_other_ranks
 from retrain.recipe import Recipe
 from search_spaces.errors import UsageError
+from supernet.distributed import Ranks
 
 OPTIONS = ["--recipe.epochs=2", "--recipe.batch_size=8", "--recipe.test_frames=6", "--threads=1", "--workers=0"]
 
@@ -93,11 +94,11 @@ def test_another_number_of_ranks_must_run_the_same_micro_batches():
 
 def test_ranks_of_torchrun_are_kept_and_not_given_twice():
     here = Ranks(rank=0, size=2)
-    assert resolved_on_ranks(options(threads=3), here).ranks == 2
+    assert resolved_on_ranks(options(threads=3), here, check=check_division).ranks == 2
     with pytest.raises(UsageError, match="ranks and executor must not be given under torchrun"):
-        resolved_on_ranks(options(ranks=2), here)
+        resolved_on_ranks(options(ranks=2), here, check=check_division)
     with pytest.raises(UsageError, match="but got 3 for 2 x 1"):
-        resolved_on_ranks(options(recipe=Recipe(batch_size=3)), here)
+        resolved_on_ranks(options(recipe=Recipe(batch_size=3)), here, check=check_division)
 
 
 def test_other_videos_are_refused(capsys, given, motion_manifest, tmp_path):

@@ -27,6 +27,7 @@ from search_spaces.spec import ClipGeometry
 from search_spaces.strict_json import pretty
 from search_spaces.target import parse_target
 from search_spaces.variant import Variant
+from supernet.distributed import ALONE, Ranks
 from supernet.evaluator import WeightConfig
 from video.manifest import load_manifest
 
@@ -55,7 +56,7 @@ def clips_run(tmp_path_factory, motion_manifest, space_file):
     return out
 
 
-def search_clips(motion_manifest, geometries, *, workers=0):
+def search_clips(motion_manifest, geometries, *, workers=0, ranks=ALONE):
     items = load_manifest(motion_manifest).of("train")
     return SearchClips(
         items[:20],
@@ -68,6 +69,7 @@ def search_clips(motion_manifest, geometries, *, workers=0):
         compute=Compute(device=torch.device("cpu"), num_threads=1, num_workers=workers, amp_dtype=None),
         num_ahead=2,
         tally=Tally(ClipConfig(), num_videos=len(items)),
+        ranks=ranks,
     )
 
 
@@ -100,6 +102,22 @@ def test_rewards_are_of_the_middle_of_a_video_and_training_of_any_place(motion_m
             epochs.append(dict(frames))
         assert set(epochs[0]) == set(epochs[1])
         assert all(torch.equal(epochs[0][index], epochs[1][index]) for index in epochs[0]) == same
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_of_two_ranks_each_reads_every_second_batch(motion_manifest, workers):
+    clip = SPACE.clips[0]
+    whole = search_clips(motion_manifest, {clip: clip})
+    parts = [
+        search_clips(motion_manifest, {clip: clip}, workers=workers, ranks=Ranks(rank=rank, size=2))
+        for rank in range(2)
+    ]
+    for name in ("train", "reward"):
+        batches = list(islice(getattr(whole, name)(0, clip), 4))
+        for rank, part in enumerate(parts):
+            for expected, found in zip(batches[rank::2], getattr(part, name)(rank, clip), strict=False):
+                assert found.indices == expected.indices
+                assert torch.equal(found.frames_BTHWC, expected.frames_BTHWC)
 
 
 def test_a_proxy_is_read_in_place_of_the_clip_that_networks_are_meant_for(motion_manifest):

@@ -311,7 +311,7 @@ def test_waiting_for_clips_is_booked_as_such():
 
 
 def test_a_step_waits_for_the_device_once():
-    """What comes over is a number per candidate and the loss; nothing else is looked at from the host."""
+    """What comes over is a quality and a loss per candidate; nothing else is looked at from the host."""
     batches = [batch_of(number, size=6) for number in range(3)]
     evaluator = SupernetEvaluator(
         Supernet(SPACE, BASE, num_classes=NUM_CLASSES),
@@ -327,7 +327,7 @@ def test_a_step_waits_for_the_device_once():
         assert transfers.shapes == []
         evaluator.measure(0, CANDIDATES)
         float(loss)
-    assert transfers.shapes == [(len(CANDIDATES) + 1,)]
+    assert transfers.shapes == [(2 * len(CANDIDATES),)]
     with Transfers() as transfers:
         evaluator.compare(CANDIDATES)
     assert transfers.shapes == [(len(CANDIDATES),)]

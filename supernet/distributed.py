@@ -1,14 +1,15 @@
-"""The processes that train one network together: who is who, and what they tell each other.
+"""The processes that train one network, or one supernet, together: who is who, and what they tell each other.
 
-Every rank holds the whole network, runs its own micro-batches, and adds up its gradients; one message per step makes
-them those of all ranks. So whatever runs the network between two steps, once or sub-clip by sub-clip, needs to know
-nothing of ranks, which a wrapper around its forward, such as torch's `DistributedDataParallel`, would not allow.
+Every rank holds all weights, runs its own micro-batches or architectures, and adds up its gradients; one message per
+step makes them those of all ranks, added in an order that their number alone decides. So whatever runs the network
+between two steps, once or sub-clip by sub-clip, needs to know nothing of ranks, which a wrapper around its forward,
+such as torch's `DistributedDataParallel`, would not allow.
 
 Letters: R ranks, S numbers of a row.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import zip_longest
@@ -30,7 +31,7 @@ _NOTHING: Any = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """The processes of a training, as one of them sees them.
+    """The processes of a training or search, as one of them sees them.
 
     Attributes:
         rank: Number of this one, from 0; the first alone writes.
@@ -68,6 +69,34 @@ class Ranks:
             for tensor, sums in zip(tensors, torch.split(flat, sizes), strict=True):
                 tensor.copy_(sums.view(tensor.shape))
 
+    def add_gradients(self, weights: Iterable[Tensor]) -> None:
+        """Replace gradients by their sums over all ranks; a weight that some ranks did not run counts as zero there.
+
+        A weight that no rank ran keeps no gradient, and so stays as it is, with its moments, on one rank or many.
+
+        Args:
+            weights: In the same order on every rank.
+
+        Raises:
+            RankLostError: As `add`.
+        """
+        if self.size == 1:
+            return
+        every = list(weights)
+        nums_ran = torch.tensor([weight.grad is not None for weight in every], dtype=torch.int32)
+        self.add([nums_ran])
+        gradients = []
+        for weight, num_ran in zip(every, nums_ran.tolist(), strict=True):
+            if num_ran and weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+            if weight.grad is not None:
+                gradients.append(weight.grad)
+        self.add(gradients)
+
+    def mine(self, count: int) -> range:
+        """Of so many items, those of this rank: every `size`-th from its number on."""
+        return range(self.rank, count, self.size)
+
     def from_first(self, make: Callable[[], T]) -> T:
         """What the first rank makes, for all of them; the others do not call `make`.
 
@@ -96,7 +125,7 @@ class Ranks:
         return values
 
     def interleaved(self, mine: Sequence[T]) -> list[T]:
-        """The items of all ranks, of which each has every `size`-th from the one of its number on, in their order.
+        """The items of all ranks, of which each has its own (`mine`), in their order.
 
         Raises:
             RankLostError: As `add`.
