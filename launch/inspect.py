@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import console, ensemble_train, family, family_table, scaling_table, sweep_scaling
+from launch import audit, audit_table, console, ensemble_train, family, family_table, scaling_table, sweep_scaling
 from launch.found import found_spec, layer_rows, with_macs
 from launch.retrain import Options as RetrainOptions
 from launch.runs import options_of, variant_of
@@ -44,6 +44,9 @@ def run(options: Options) -> int:
         return 0
     if folder.kind == "ensemble":
         ensemble_train.show(folder, ensemble_train.table(folder), as_json=options.json)
+        return 0
+    if folder.kind == "audit":
+        audit_table.show(folder, *audit.outcome(folder), as_json=options.json)
         return 0
     if folder.kind == "retrain":
         retraining = summarise_retrain(folder)
