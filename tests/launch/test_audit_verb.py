@@ -3,7 +3,12 @@
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from program import call, call_json
@@ -158,6 +163,35 @@ def test_the_report_is_written_anew(capsys, audited):
     (audited / "report.html").unlink()
     assert call(capsys, "report", audited)[0] == 0
     assert (audited / "report.html").read_bytes() == before
+
+
+def test_the_search_shows_the_audit_beside_it(capsys, audited, search_run):
+    moved = audited.with_name("search")
+    shutil.copytree(search_run, moved)
+    heading = "Shared weights against stand-alone training: batch statistics"
+    assert call(capsys, "report", moved)[0] == 0
+    assert heading in (moved / "report.html").read_text()
+    assert heading not in (search_run / "report.html").read_text()
+    shutil.rmtree(moved)
+
+
+@pytest.mark.slow
+def test_killed_on_ray_and_resumed_in_one_process_it_comes_to_the_same(audited, search_run, tmp_path):
+    out = tmp_path / "audit"
+    command = [sys.executable, "-m", "launch", "audit", str(search_run), *QUICK, f"--out={out}"]
+    process = subprocess.Popen([*command, "--executor=ray", "--parallel=2"], cwd=Path(__file__).parents[2])
+    deadline = time.monotonic() + 250
+    while not (out / "journal.jsonl").exists() or (out / "journal.jsonl").read_bytes().count(b"\n") < 7:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = (out / "journal.jsonl").read_bytes()
+    assert 7 <= before.count(b"\n") < 12
+    assert main(["resume", str(out), "--executor=inline"]) == 0
+    assert (out / "journal.jsonl").read_bytes().startswith(before)
+    assert (out / "audit.json").read_bytes() == (audited / "audit.json").read_bytes()
 
 
 def test_the_plan_counts_trainings_and_writes_nothing(capsys, search_run):
