@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("launch.resume", "go on with a search, a retraining or a sweep that was interrupted"),
     "inspect": ("launch.inspect", "where runs stand, and the network a search favours, layer by layer"),
     "report": ("launch.report", "one offline HTML file about a run, or about several side by side"),
+    "audit": ("launch.audit", "how far a search's shared weights rank networks as training them one by one does"),
     "export": ("launch.export", "the best architectures of a search, as spec files; runs for other viewers"),
     "ensemble": ("launch.ensemble", "several networks that answer together, as an ensemble file"),
     "ensemble train": ("launch.ensemble_train", "train all networks of an ensemble"),

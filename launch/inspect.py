@@ -91,12 +91,22 @@ def _told(look: Look) -> int:
 
 def _show_sweep(folder: RunDir, *, as_json: bool) -> None:
     # what a sweep plans is in its command's options, whose types bring torch along
-    from launch import ensemble_train, family, family_table, scaling_table, sweep_scaling  # noqa: PLC0415
+    from launch import (  # noqa: PLC0415
+        audit,
+        audit_table,
+        ensemble_train,
+        family,
+        family_table,
+        scaling_table,
+        sweep_scaling,
+    )
 
     match folder.kind:
         case "scaling":
             scaling_table.show(folder, sweep_scaling.table(folder), as_json=as_json)
         case "family":
             family_table.show(folder, family.table(folder), as_json=as_json)
+        case "audit":
+            audit_table.show(folder, *audit.outcome(folder), as_json=as_json)
         case _:
             ensemble_train.show(folder, ensemble_train.table(folder), as_json=as_json)

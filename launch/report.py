@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import console, family, family_table, scaling_table, sweep_scaling
+from launch import audit, audit_table, console, family, family_table, scaling_table, sweep_scaling
 from launch.run_report import write_report
 from results.compare import compare
 from results.compare_page import write_comparison
@@ -41,6 +41,8 @@ def run(options: Options) -> int:
             scaling_table.write(folder, sweep_scaling.table(folder))
         case "family":
             family_table.write(folder, family.table(folder))
+        case "audit":
+            audit_table.write(folder, *audit.outcome(folder))
         case "search" | "retrain" | "ensemble":
             write_report(folder)
     return _told(folder.report_path, as_json=options.json)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch import console, ensemble_train, family, members, retrain, search, sweep_scaling
+from launch import audit, console, ensemble_train, family, members, retrain, search, sweep_scaling
 from launch.executors import ExecutorName
 from launch.rank_job import follow
 from launch.ranks import torchrun_ranks
@@ -20,7 +20,7 @@ SHORT = {"ray_address": "--ray-address"}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Go on with an interrupted run, sweep or ensemble, to the same end as if it had not been.
+    """Go on with an interrupted run, sweep, ensemble or audit, to the same end as if it had not been.
 
     Attributes:
         run: Run or sweep folder.
@@ -68,6 +68,9 @@ def _resume(options: Options, ranks: Ranks) -> int:
             case "family":
                 family.execute(folder, with_executor(options_of(folder, family.Options), options))
                 return family.end(folder, as_json=options.json)
+            case "audit":
+                audit.execute(folder, with_executor(options_of(folder, audit.Options), options))
+                return audit.end(folder, as_json=options.json)
             case "ensemble":
                 ensemble_train.execute(folder, with_executor(options_of(folder, ensemble_train.Options), options))
                 return ensemble_train.end(folder, as_json=options.json)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from launch.clips import ClipConfig, Tally, endless, read
 from launch.compute import Compute
@@ -38,6 +39,12 @@ def clip_geometry(proxy: str | None, geometry: ClipGeometry) -> ClipGeometry:
                 f"proxy must be written as frames=16,resolution=112,rate_fps=5, but got {proxy!r}: {error}"
             ) from error
     return geometry
+
+
+def compared(held: Sequence[VideoItem], *, num: int, seed: int) -> NDArray[np.intp]:
+    """Which of the held-out videos the final comparison looks at, at most `num`, as positions among them."""
+    seeds = [derive_seed(seed, "compare", item.id) for item in held]
+    return np.argsort(seeds, kind="stable")[:num]
 
 
 @final
@@ -102,8 +109,7 @@ class SearchClips:
     def compare(self, clip: ClipGeometry) -> Iterator[ClipBatch]:
         """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor."""
         reader = self._held[clip]
-        seeds = [derive_seed(self._seed, "compare", item.id) for item in reader.items]
-        chosen = np.argsort(seeds, kind="stable")[: self._compare_clips]
+        chosen = compared(reader.items, num=self._compare_clips, seed=self._seed)
         num_batches = max(1, round(len(chosen) / self._weights.reward_clips))
         batches = [
             [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)

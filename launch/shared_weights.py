@@ -66,11 +66,20 @@ def shared_scores(
         SpaceError: A candidate is not of its space.
         WeightsError: The shared weights are missing or damaged.
     """
-    if read_history(folder.journal_path).result is None:
-        raise RunFolderError("must be a finished search (movinas resume goes on with one)", path=folder.path)
+    require_finished(folder)
     return scores_with(
         folder, candidates, statistics=statistics, threads=threads, workers=workers, device=device, items=items
     )
+
+
+def require_finished(folder: RunDir) -> None:
+    """Refuse a search that has not finished.
+
+    Raises:
+        RunFolderError: It has not.
+    """
+    if read_history(folder.journal_path).result is None:
+        raise RunFolderError("must be a finished search (movinas resume goes on with one)", path=folder.path)
 
 
 def scores_with(

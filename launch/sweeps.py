@@ -12,13 +12,13 @@ from launch.executors import ExecutorName, ExecutorOptions, check_executor, star
 from nas.executor import Failure, Unit
 from results.files import remove_folder, replace_file
 from results.journal import Journal, read_journal
-from results.records import MemberRecord, ScalingRecord, TrainedRecord
+from results.records import AuditRecord, MemberRecord, ScalingRecord, SharedRecord, TrainedRecord
 from results.run_dir import RunDir, lock
 from results.telemetry import Telemetry, read_telemetry
 from search_spaces.errors import MovinasError, RunFolderError, SweepError
 
 TaskT = TypeVar("TaskT")
-RecordT = TypeVar("RecordT", ScalingRecord, MemberRecord, TrainedRecord)
+RecordT = TypeVar("RecordT", ScalingRecord, MemberRecord, TrainedRecord, SharedRecord, AuditRecord)
 OptionsT = TypeVar("OptionsT")
 
 

@@ -23,7 +23,9 @@ from results.records import Record
 from search_spaces import strict_json
 from search_spaces.errors import JournalError
 
-Kind = Literal["start", "step", "policy", "candidate", "result", "epoch", "scaling", "member", "trained"]
+Kind = Literal[
+    "start", "step", "policy", "candidate", "result", "epoch", "scaling", "member", "trained", "shared", "audit"
+]
 
 KINDS: Mapping[Kind, type[Record]] = {
     "start": records.StartRecord,
@@ -35,6 +37,8 @@ KINDS: Mapping[Kind, type[Record]] = {
     "scaling": records.ScalingRecord,
     "member": records.MemberRecord,
     "trained": records.TrainedRecord,
+    "shared": records.SharedRecord,
+    "audit": records.AuditRecord,
 }
 """Name of the kind in a line, and the class of its record."""
 

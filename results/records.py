@@ -374,6 +374,41 @@ class TrainedRecord:
     metric: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRecord:
+    """One architecture of an audit, scored with the shared weights of the search.
+
+    Attributes:
+        name: Of the unit; of two records with one name the first counts.
+        fingerprint: Of architecture and variant.
+        batch: Quality on the search's held-out clips with batch statistics, in [0, 1]; `recalibrated` with running
+            statistics of the extracted network.
+        num_clips: Clips it was measured on.
+    """
+
+    name: str
+    fingerprint: str
+    batch: float
+    recalibrated: float
+    num_clips: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One architecture of an audit, trained stand-alone from one seed.
+
+    Attributes:
+        name: Of the unit and its run folder; of two records with one name the first counts.
+        fingerprint: Of architecture and variant, as the search decodes them.
+        top1: Accuracy after the last epoch on the search's held-out clips, in [0, 1].
+    """
+
+    name: str
+    fingerprint: str
+    seed: int
+    top1: float
+
+
 Record = (
     StartRecord
     | StepRecord
@@ -384,5 +419,7 @@ Record = (
     | ScalingRecord
     | MemberRecord
     | TrainedRecord
+    | SharedRecord
+    | AuditRecord
 )
 """What a journal may hold; each line carries the name of its kind."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from results import figures, retrain_figures
+from results.audit import audit_path
+from results.audit_figures import audit_sections
 from results.decisions import PlaceChoices
 from results.files import read_regular
 from results.history import SearchHistory, read_history
@@ -42,7 +44,8 @@ def write_search_report(run: RunDir, *, layers: Sequence[Mapping[str, Cell]] = (
     summary = summarise_history(history, events, running=running)
     sections = [*_curve_sections(history), *_policy_sections(history)]
     sections += _network_sections(summary, layers)
-    sections += _comparison_sections(history) + _time_sections(summary) + _bad_video_sections(summary.bad_videos)
+    sections += _comparison_sections(history) + audit_sections(audit_path(run.path))
+    sections += _time_sections(summary) + _bad_video_sections(summary.bad_videos)
     sections.append(_provenance(run, history))
     title = f"Search {run.path.resolve().name}"
     page = Page(title=title, status=_progress(summary), facts=_search_facts(history, summary), sections=sections)

@@ -18,8 +18,9 @@ from results import files as durable
 from search_spaces import strict_json
 from search_spaces.errors import DocumentError, RunFolderError
 
-Kind = Literal["search", "retrain", "scaling", "family", "ensemble"]
-"""A run, or what runs belong to: a sweep over scaling coefficients, or of spaces, targets and seeds; an ensemble."""
+Kind = Literal["search", "retrain", "scaling", "family", "ensemble", "audit"]
+"""A run, or what runs belong to: a sweep over scaling coefficients, or of spaces, targets and seeds; an ensemble; an
+audit of a search."""
 Environment = dict[str, str | int]
 
 SCHEMA = 1
@@ -168,7 +169,7 @@ def open_run(path: Path, *, kind: Kind | None = None) -> RunDir:
     except DocumentError as error:
         raise RunFolderError(f"must be a run folder, but {_IDENTITY} {error.message}", path=path) from error
     match identity:
-        case {"schema": 1, "kind": "search" | "retrain" | "scaling" | "family" | "ensemble" as found_kind}:
+        case {"schema": 1, "kind": "search" | "retrain" | "scaling" | "family" | "ensemble" | "audit" as found_kind}:
             if kind not in (None, found_kind):
                 raise RunFolderError(f"must be a {kind} run, but got a {found_kind} run", path=path)
             return RunDir(path=path, kind=found_kind)

@@ -4,10 +4,18 @@ The same search (of the micro space, or on a GPU of that of A0 on clips of 16 fr
 `motion`: only movement tells the class. `appearance`: the frames of every clip are shuffled and its colours tell the
 class. `labels`: the motions, with labels shuffled.
 
-Predictions, written before the runs: (1) the final policy gives kernels longer than one frame a much higher
-probability on motion than on appearance, by at least 0.3 in every pair of seeds; (2) on shuffled labels what was found
-is no better on fresh clips than random architectures of equal cost (the interval over seeds holds 0), while (3) the
-raw argmax still lands within 5 % of the target.
+First predictions, written before the runs of seeds 0 to 2: (1) the final policy gives kernels longer than one frame a
+much higher probability on motion than on appearance, by at least 0.3 in every pair of seeds, mean over layers; (2) on
+shuffled labels what was found is no better on fresh clips than random architectures of equal cost (the interval over
+seeds holds 0), while (3) the raw argmax still lands within 5 % of the target.
+
+(1) came out as 0.14, 0.02 and 0.48, and could not have come out as predicted: of the best tenth of the ground truth,
+which no search had a part in, all look across time in their first layer, but only 63 % of all their layers do. (2)
+came out as -0.001, three times, with an interval as narrow. Hence, written before the runs of seeds 3 to 5:
+
+(1') on motion the policy gives temporal kernels at least 0.9 in the first layer in every search, and elsewhere, where
+it has no reason to, less in the mean over seeds, outside the interval of motion; (2') on shuffled labels the gain over
+random architectures is at most 0.01 in every search, where on motion it is above 0.01 in every one; (3) as before.
 """
 
 from dataclasses import dataclass, replace
@@ -34,6 +42,9 @@ from video.manifest import Manifest, load_manifest, write_manifest
 
 SHORT = {"ray_address": "--ray-address"}
 TASKS = ("motion", "appearance", "labels")
+CERTAIN = 0.9
+NO_GAIN = 0.01
+ON_TARGET = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +52,17 @@ class Options(StudyOptions):
     """Search where time matters, where it does not, and where nothing can be learned.
 
     Attributes:
-        seeds: Searches of each task, from seeds 0, 1, ...
+        seeds: Searches of each task, from seeds seed, seed + 1, ...
+        seed: The first.
     """
 
     seeds: int = 3
+    seed: int = 0
+
+    @property
+    def all_seeds(self) -> range:
+        """Those of the searches of each task."""
+        return range(self.seed, self.seed + self.seeds)
 
 
 def run(options: Options) -> int:
@@ -55,11 +73,11 @@ def run(options: Options) -> int:
             name=f"planted-{name}-{seed}",
             task=SearchTask(options=_search(options, f"planted-{name}-{seed}", manifest=manifest, seed=seed)),
         )
-        for seed in range(options.seeds)
+        for seed in options.all_seeds
         for name, manifest in manifests.items()
     ]
     results = results_of(options, carry_out, units, label="searched")
-    document = {task: [results[f"planted-{task}-{seed}"] for seed in range(options.seeds)] for task in TASKS}
+    document = {task: [results[f"planted-{task}-{seed}"] for seed in options.all_seeds] for task in TASKS}
     show(document, as_json=options.json)
     return 0
 
@@ -76,6 +94,7 @@ def show(document: dict[str, list[Document]], *, as_json: bool) -> None:
     rows = [
         (
             task,
+            interval([result["temporal_first"] for result in results]),
             interval([result["temporal"] for result in results]),
             interval([result["argmax_ratio"] for result in results]),
             interval([result["fresh_found"] for result in results]),
@@ -85,20 +104,28 @@ def show(document: dict[str, list[Document]], *, as_json: bool) -> None:
     ]
     console.show_table(
         "Policy and result by task: mean [95 % interval over seeds]",
-        ("task", "P(temporal kernel)", "argmax cost/target", "found, fresh clips", "found - random, fresh clips"),
+        (
+            "task",
+            "P(temporal), first layer",
+            "all layers",
+            "argmax cost/target",
+            "found, fresh clips",
+            "found - random, fresh clips",
+        ),
         rows,
     )
-    pairs = zip(document["motion"], document["appearance"], strict=True)
-    differences = [motion["temporal"] - appearance["temporal"] for motion, appearance in pairs]
-    null = interval(gains["labels"])
+    firsts = {task: [result["temporal_first"] for result in results] for task, results in document.items()}
+    on_motion = interval(firsts["motion"])
+    elsewhere = {task: float(np.mean(firsts[task])) for task in TASKS[1:]}
     ratios = [result["argmax_ratio"] for result in document["labels"]]
-    console.show(
-        f"1. P(temporal) on motion - on appearance: {', '.join(f'{each:.2f}' for each in differences)}: "
-        f"{_told(min(differences) >= 0.3)}\n"
-        f"2. found - random on shuffled labels: {null}: {_told(null.low <= 0 <= null.high)}\n"
-        f"3. argmax cost/target on shuffled labels: {', '.join(f'{each:.3f}' for each in ratios)}: "
-        f"{_told(max(abs(each - 1) for each in ratios) <= 0.05)}"
-    )
+    told = {
+        "1' temporal kernels in the first layer on motion": min(firsts["motion"]) >= CERTAIN
+        and max(elsewhere.values()) < on_motion.low,
+        "2' no gain on shuffled labels, some on motion": max(gains["labels"]) <= NO_GAIN < min(gains["motion"]),
+        "3 argmax on the target on shuffled labels": max(abs(ratio - 1) for ratio in ratios) <= ON_TARGET,
+    }
+    for prediction, came_true in told.items():
+        console.show(f"{prediction}: {'as predicted' if came_true else 'NOT as predicted'}")
 
 
 def manifest_of(options: StudyOptions, task: str) -> Path:
@@ -140,7 +167,3 @@ def _search(options: StudyOptions, name: str, *, manifest: Path, seed: int) -> s
         config=LARGE_SEARCH,
         weights=WEIGHTS["gpu"],
     )
-
-
-def _told(came_true: bool) -> str:
-    return "as predicted" if came_true else "NOT as predicted"

@@ -152,6 +152,7 @@ def carry_out(task: SearchTask) -> Document:
         device=task.options.device,
         items=test_items,
     )
+    chances = temporal_chances(history, space)
     document: Document = {
         "found": result.found,
         "genotype": dict(found.genotype),
@@ -163,7 +164,8 @@ def carry_out(task: SearchTask) -> Document:
         "randoms": [record.fingerprint for record in randoms],
         "fresh_found": fresh[0].quality,
         "fresh_random": [measurement.quality for measurement in fresh[1:]],
-        "temporal": temporal_share(history, space),
+        "temporal_first": chances[0],
+        "temporal": float(np.mean(chances)),
         "own": num_own(history.candidates),
     }
     if task.scored:
@@ -185,12 +187,12 @@ def scores(run: RunDir, task: SearchTask) -> dict[str, list[float]]:
     }
 
 
-def temporal_share(history: SearchHistory, space: SearchSpace) -> float:
-    """Probability of a kernel longer than one frame at the end of a search, mean over the layers that may be there."""
+def temporal_chances(history: SearchHistory, space: SearchSpace) -> list[float]:
+    """Probability of a kernel longer than one frame at the end of a search, of every layer that may be there."""
     policy = history.policies[-1]
     temporal = np.array([parse_kernel(kernel)[0] > 1 for kernel in space.kernels])
     layers = [decision.name for decision in space.decisions if decision.group == "kernel"]
-    return float(np.mean([np.asarray(policy.probabilities[name])[temporal].sum() for name in layers]))
+    return [float(np.asarray(policy.probabilities[name])[temporal].sum()) for name in layers]
 
 
 def num_own(candidates: Sequence[CandidateRecord]) -> int:

@@ -41,6 +41,8 @@ ALL += [
         argmax_ratio=0.98,
         random_quality=0.25,
     ),
+    records.SharedRecord(name="band1-01-shared", fingerprint="0" * 64, batch=0.5, recalibrated=0.25, num_clips=40),
+    records.AuditRecord(name="band1-01-seed1", fingerprint="0" * 64, seed=1, top1=0.375),
     records.TrainedRecord(
         name="member1", fingerprint="f" * 64, seed=1, offset_frames=0.5, val_top1=0.5, metric="action top-1"
     ),
