@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from results.figures import Figure, legend_above, numbers
+from results.figures import Figure, columns_of, legend_above, numbers
 from results.page import Page, Section, Table, cell_text, percent, quantity, write_page
 from results.run_dir import RunDir, is_locked
 
@@ -124,7 +124,9 @@ def scaling_figure(candidates: Sequence[Mapping[str, Any]], *, top: int, average
             place = {"xref": f"x{suffix}", "x0": average[name], "x1": average[name], "yref": "paper", "y0": 0, "y1": 1}
             lines.append({"type": "line", **place, "line": {"color": "@text", "width": 1, "dash": "dash"}})
     layout = {**axes, "shapes": lines, **legend_above()}
-    return Figure(name="scaling", data=data, layout=layout, height_px=360, min_width_px=720)
+    headings = ("rank", *COEFFICIENTS, "growth", "macs_per_frame", "top1_mean")
+    columns = columns_of(candidates, headings)
+    return Figure(name="scaling", data=data, layout=layout, columns=columns, height_px=360, min_width_px=720)
 
 
 def front_figure(points: Sequence[Mapping[str, Any]], *, cost: str, title: str, mark: str) -> Figure:
@@ -154,7 +156,8 @@ def front_figure(points: Sequence[Mapping[str, Any]], *, cost: str, title: str, 
     spots = {"x": [point[cost] for point in found], "y": numbers(point["quality"] for point in found)}
     data.append({"type": "scatter", "mode": "markers", "name": "found", **spots, "marker": ring, "hoverinfo": "skip"})
     axes = {"xaxis": {"title": {"text": title}}, "yaxis": {"title": {"text": "quality"}, "tickformat": ".0%"}}
-    return Figure(name=f"front-{cost}", data=data, layout={**axes, **legend_above()}, height_px=460)
+    columns = columns_of(points, ("member", "origin", "fingerprint", cost, "quality", mark, "found"))
+    return Figure(name=f"front-{cost}", data=data, layout={**axes, **legend_above()}, columns=columns, height_px=460)
 
 
 def _scaling_table(candidates: Sequence[Mapping[str, Any]]) -> Table:
