@@ -12,7 +12,7 @@ from launch.found import found_spec
 from launch.runs import variant_of
 from launch.sweeps import done_records, failures, write_files
 from results.history import read_history
-from results.networks import STATE_VARIANT, macs_and_state
+from results.networks import STATE_VARIANT, Networks, macs_and_state
 from results.pareto import non_dominated
 from results.records import MemberRecord, ResultRecord
 from results.run_dir import RunDir, open_run
@@ -53,7 +53,7 @@ def document(folder: RunDir, names: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         `members` that finished, in order; `points`, all architectures they compared, with the two joint fronts marked;
-        `missing` and `failed` members.
+        `published` networks of their clips; `missing` and `failed` members.
     """
     done = done_records(folder, MemberRecord)
     records = [done[name] for name in names if name in done]
@@ -69,6 +69,7 @@ def document(folder: RunDir, names: Sequence[str]) -> dict[str, Any]:
         "members": [_row(record) for record in records],
         "spread": _spread(records),
         "points": points,
+        "published": {name: costs for record in records for name, costs in _published(folder, record).items()},
         "missing": [name for name in names if name not in done],
         "failed": failures(folder, done),
     }
@@ -151,6 +152,16 @@ def _points(folder: RunDir, record: MemberRecord) -> list[dict[str, Any]]:
             }
         )
     return points
+
+
+def _published(folder: RunDir, record: MemberRecord) -> dict[str, dict[str, int]]:
+    run = open_run(folder.members_path / record.name, kind="search")
+    networks = Networks(
+        space=read_space(run.space_path),
+        variant=variant_of(run),
+        num_classes=load_manifest(run.manifest_path).num_classes,
+    )
+    return {name: {"macs": macs, "state_bytes": state} for name, (macs, state) in networks.published().items()}
 
 
 def _row(record: MemberRecord) -> dict[str, Any]:

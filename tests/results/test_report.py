@@ -178,7 +178,7 @@ def test_the_network_is_drawn_where_the_folder_holds_its_space(tmp_path):
     text = write_search_report(run).read_text(encoding="utf-8")
     assert "The network, layer by layer" in headings(text)
     assert "The network, choice by choice" not in headings(text)
-    assert text.count("<svg") == 1
+    assert text.count('<svg class="drawing"') == 1
     spec = NANO.decode(history.candidates[2].genotype, Variant()).spec
     assert drawing(spec, Variant(), num_classes=2) in text
     drawn = [figure["name"] for figure in json.loads(read(run.report_path).scripts[0])]
