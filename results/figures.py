@@ -7,7 +7,7 @@ readers), `@text`, `@grid`, `@page`, `@cell`. Nothing is told by colour alone: d
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Figure:
     """A Plotly figure.
 
     Attributes:
-        columns: The numbers behind it, none of them thinned or rounded.
+        columns: The numbers behind it, none of them thinned or rounded; without them those of its traces count.
         frames: For a figure with a slider: per position, changes to its traces (trace number to attribute to value).
         min_width_px: It scrolls sideways on narrower screens.
     """
@@ -37,10 +37,21 @@ class Figure:
     name: str
     data: Sequence[Mapping[str, Any]]
     layout: Mapping[str, Any]
-    columns: Columns
     height_px: int
+    columns: Columns = field(default_factory=dict)
     min_width_px: int = 0
     frames: Sequence[Sequence[Mapping[str, Any]]] = ()
+
+    def numbers(self) -> Columns:
+        """What `columns` are, or the points of its traces."""
+        if self.columns:
+            return self.columns
+        rows = (
+            {"trace": trace.get("name", ""), "x": x, "y": y}
+            for trace in self.data
+            for x, y in zip(trace.get("x", ()), trace.get("y", ()), strict=False)
+        )
+        return columns_of(rows, ("trace", "x", "y"))
 
     def to_json(self) -> dict[str, Any]:
         """What the page's script draws."""

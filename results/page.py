@@ -22,8 +22,6 @@ from results.files import replace_file
 from search_spaces.errors import RunFolderError
 
 Cell = str | float | int | bool | None
-CSV_FOLDER = "report_csv"
-"""Beside the page, the numbers behind its figures."""
 
 _FORMULAS = tuple("=+-@\t\r")
 
@@ -77,15 +75,15 @@ def write_page(path: Path, page: Page) -> Path:
     Raises:
         RunFolderError: The folder cannot be written.
     """
-    texts = {csv_name(figure): _csv(figure.columns) for section in page.sections for figure in section.figures}
-    folder = path.with_name(CSV_FOLDER)
+    texts = {csv_name(figure): _csv(figure.numbers()) for section in page.sections for figure in section.figures}
+    folder = path.with_name(f"{path.stem}_csv")
     try:
         folder.mkdir(exist_ok=True)
         for name, text in texts.items():
             replace_file(folder / name, text.encode())
         for stale in {each.name for each in folder.glob("*.csv")} - set(texts):
             (folder / stale).unlink()
-        replace_file(path, render(page).encode())
+        replace_file(path, render(page, csv_folder=folder.name).encode())
     except OSError as error:
         raise RunFolderError(f"must be writable, but got {error.strerror or error}", path=path) from error
     return path
@@ -96,8 +94,8 @@ def csv_name(figure: Figure) -> str:
     return f"{re.sub('[^A-Za-z0-9_-]', '_', figure.name)[:100]}.csv"
 
 
-def render(page: Page) -> str:
-    """The page as HTML."""
+def render(page: Page, *, csv_folder: str = "report_csv") -> str:
+    """The page as HTML, with the numbers behind its figures in a folder beside it."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("results"),
         autoescape=True,
@@ -106,7 +104,7 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["csp_hash"] = _csp_hash
-    environment.filters["csv_path"] = lambda figure: f"{CSV_FOLDER}/{csv_name(figure)}"
+    environment.filters["csv_path"] = lambda figure: f"{csv_folder}/{csv_name(figure)}"
     environment.filters["ours"] = Markup
     figures = [figure.to_json() for section in page.sections for figure in section.figures]
     # ours to trust: it is Plotly's own file, and must not hold what would end its element

@@ -13,7 +13,7 @@ _MAX_TEXT_BYTES = 1 << 18
 _MAX_BAD_NAMED = 1000
 _COMMANDS = {
     "search": "movinas search --config {config} --out ANOTHER",
-    "retrain": "movinas retrain {spec} --config {config} --out ANOTHER",
+    "retrain": "movinas retrain --config {config} {spec} --out ANOTHER",
 }
 
 

@@ -20,6 +20,14 @@ def test_long_traces_are_thinned_between_their_ends():
     assert kept == sorted(set(kept))
 
 
+def test_without_numbers_of_its_own_a_figure_has_those_of_its_traces():
+    data = [{"name": "a", "x": [1, 2], "y": [3, 4]}, {"x": [5], "y": [None]}, {"name": "map", "z": [[1]]}]
+    figure = figures.Figure(name="one", data=data, layout={}, height_px=1)
+    assert figure.numbers() == {"trace": ["a", "a", ""], "x": [1, 2, 5], "y": [3, 4, None]}
+    own = figures.Figure(name="one", data=data, layout={}, height_px=1, columns={"step": [1]})
+    assert own.numbers() == {"step": [1]}
+
+
 def test_numbers_are_short_and_finite():
     assert figures.numbers([1 / 3, float("nan"), float("inf"), 2.0]) == [0.333333, None, None, 2.0]
 
