@@ -11,15 +11,19 @@ from launch import console
 from launch.found import found_spec
 from launch.runs import variant_of
 from launch.sweeps import done_records, failures, write_files
+from results.architectures import STATE_VARIANT, Decoder, streaming_variant
+from results.cost_axes import published_costs
 from results.history import read_history
-from results.networks import STATE_VARIANT, Networks, macs_and_state
 from results.pareto import non_dominated
 from results.records import MemberRecord, ResultRecord
 from results.run_dir import RunDir, open_run
 from results.sweep_report import write_family_report
+from search_spaces.cost import cost
 from search_spaces.space_json import read_space
+from search_spaces.spec import ArchSpec
 from search_spaces.spec_json import write_spec
 from search_spaces.strict_json import pretty
+from search_spaces.variant import Variant
 from video.manifest import load_manifest
 
 
@@ -28,7 +32,7 @@ def member_record(run: RunDir, result: ResultRecord, *, name: str) -> MemberReco
     start = read_history(run.journal_path).start
     assert start is not None  # a result stands behind it
     found = found_spec(run)
-    macs, state_bytes = macs_and_state(found.arch, found.variant, num_classes=len(start.class_names))
+    macs, state_bytes = _costs(found.arch, found.variant, num_classes=len(start.class_names))
     return MemberRecord(
         name=name,
         space=start.space,
@@ -139,7 +143,7 @@ def _points(folder: RunDir, record: MemberRecord) -> list[dict[str, Any]]:
     points = []
     for candidate in read_history(run.journal_path).candidates:
         spec = space.decode(candidate.genotype, variant).spec
-        macs, state_bytes = macs_and_state(spec, variant, num_classes=num_classes)
+        macs, state_bytes = _costs(spec, variant, num_classes=num_classes)
         points.append(
             {
                 "member": record.name,
@@ -154,14 +158,17 @@ def _points(folder: RunDir, record: MemberRecord) -> list[dict[str, Any]]:
     return points
 
 
+def _costs(spec: ArchSpec, variant: Variant, *, num_classes: int) -> tuple[int, int]:
+    state = cost(spec, streaming_variant(spec, variant), num_classes=num_classes).stream_state_bytes
+    return cost(spec, variant, num_classes=num_classes).macs, state
+
+
 def _published(folder: RunDir, record: MemberRecord) -> dict[str, dict[str, int]]:
     run = open_run(folder.members_path / record.name, kind="search")
-    networks = Networks(
-        space=read_space(run.space_path),
-        variant=variant_of(run),
-        num_classes=load_manifest(run.manifest_path).num_classes,
-    )
-    return {name: {"macs": macs, "state_bytes": state} for name, (macs, state) in networks.published().items()}
+    start = read_history(run.journal_path).start
+    assert start is not None  # the search has a result
+    known = published_costs(Decoder.of(run, start))
+    return {name: {"macs": macs, "state_bytes": state} for name, (macs, state) in known.items()}
 
 
 def _row(record: MemberRecord) -> dict[str, Any]:

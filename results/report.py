@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from results import cost_figures, policy_figures, search_figures
+from results.architectures import Decoder, layer_rows, shown_network
 from results.audit import audit_path
 from results.audit_figures import audit_sections
+from results.cost_axes import cost_axes, decoder_of
 from results.decisions import PlaceChoices
 from results.figures import ema_window
 from results.history import SearchHistory, read_history
 from results.network_drawing import drawing
-from results.networks import Networks, cost_axes, layer_rows, networks_of, shown_network
 from results.page import Cell, Page, Section, percent, quantity, table_of, write_page
 from results.provenance import bad_video_sections, provenance_section
 from results.run_dir import RunDir, is_locked
@@ -30,10 +31,10 @@ def write_search_report(run: RunDir) -> Path:
     running = is_locked(run)
     history, events = read_history(run.journal_path), read_telemetry(run.telemetry_path)
     summary = summarise_history(history, events, running=running)
-    networks = networks_of(run, history.start)
+    decoder = decoder_of(run, history.start)
     sections = [*_curve_sections(history), *_policy_sections(history)]
-    sections += _network_sections(history, summary, networks)
-    sections += _comparison_sections(history, networks) + audit_sections(audit_path(run.path))
+    sections += _network_sections(history, summary, decoder)
+    sections += _comparison_sections(history, decoder) + audit_sections(audit_path(run.path))
     sections += _training_sections(history) + timing_sections(events) + bad_video_sections(summary.bad_videos)
     sections.append(_provenance(run, history))
     title = f"Search {run.path.resolve().name}"
@@ -122,17 +123,17 @@ def _policy_sections(history: SearchHistory) -> list[Section]:
     return sections
 
 
-def _network_sections(history: SearchHistory, summary: SearchSummary, networks: Networks | None) -> list[Section]:
+def _network_sections(history: SearchHistory, summary: SearchSummary, decoder: Decoder | None) -> list[Section]:
     sections = []
-    shown = shown_network(networks, history) if networks else None
-    if networks is not None and shown is not None:
+    shown = shown_network(decoder, history) if decoder else None
+    if decoder is not None and shown is not None:
         note = (
             f"{'What the search found' if history.result else 'The likeliest one so far'}. A layer's outer box is its "
             "expansion, the inner one its output, both with their channels; filled are kernels with extent in time. "
             "Below, shares of the multiply-adds."
         )
-        picture = drawing(shown.spec, shown.variant, num_classes=networks.num_classes)
-        rows = layer_rows(shown.spec, shown.variant, num_classes=networks.num_classes)
+        picture = drawing(shown.spec, shown.variant, num_classes=decoder.num_classes)
+        rows = layer_rows(shown.spec, shown.variant, num_classes=decoder.num_classes)
         sections = [Section(heading="The network, layer by layer", note=note, drawing=picture, table=table_of(rows))]
     if summary.layers and not (sections and history.result):
         note = "The likeliest choices of the latest policy, with their probabilities."
@@ -150,10 +151,10 @@ def _place_row(place: PlaceChoices) -> dict[str, Cell]:
     return row
 
 
-def _comparison_sections(history: SearchHistory, networks: Networks | None) -> list[Section]:
+def _comparison_sections(history: SearchHistory, decoder: Decoder | None) -> list[Section]:
     if not history.candidates:
         return []
-    axes = cost_axes(history, networks)
+    axes = cost_axes(history, decoder)
     note = "Architectures measured at the end with the trained supernet, on more held-out clips."
     if any(axis.published for axis in axes):
         note += " Published networks are lines at their cost: their accuracy is that of other videos."

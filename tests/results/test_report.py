@@ -2,11 +2,12 @@ import csv
 import hashlib
 import json
 import re
+import time
 from dataclasses import replace
 
 import made_runs
 import pytest
-from test_networks import made_run
+from test_cost_axes import made_run
 from test_page import EVIL, Reader
 
 from results.journal import encode
@@ -202,15 +203,19 @@ def test_a_report_is_written_anew(tmp_path):
     assert not list(run.path.glob(".*tmp*"))
 
 
-def test_a_long_search_stays_small(tmp_path):
-    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=6000, done=0))
-    lines = [encode(made_runs.step(number, 6000)) for number in range(0, 6000)]
-    policies = [encode(made_runs.policy(number, 6000)) for number in range(0, 6000, 20)]
+def test_a_long_search_is_small_and_soon_there(tmp_path):
+    num_steps = 30_000
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=num_steps, done=0), timed=5000)
+    lines = [encode(made_runs.step(number, num_steps)) for number in range(num_steps)]
+    policies = [encode(made_runs.policy(number, num_steps)) for number in range(0, num_steps, 300)]
     run.journal_path.write_bytes(run.journal_path.read_bytes() + b"".join(lines + policies))
+    began_s = time.process_time()
     path = write_search_report(run)
+    assert time.process_time() - began_s < 10
     assert path.stat().st_size < 8_000_000
     curves = json.loads(read(path).scripts[0])[0]
     assert max(len(trace["x"]) for trace in curves["data"]) == 5000
+    assert (run.path / "report_csv" / "curves.csv").read_text().count("\n") == num_steps + 1
 
 
 def test_everything_of_a_user_is_escaped(tmp_path):

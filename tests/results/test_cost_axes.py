@@ -4,8 +4,8 @@ from dataclasses import asdict, replace
 import made_runs
 import pytest
 
+from results.cost_axes import cost_axes, decoder_of, published_costs
 from results.history import read_history
-from results.networks import cost_axes, layer_rows, macs_and_state, networks_of, shown_network
 from search_spaces.cost import cost
 from search_spaces.movinet import NANO, find_space
 from search_spaces.published import published
@@ -34,20 +34,10 @@ def made_run(path, *, space=NANO, variant=None, target="macs=6M/clip", limits=()
     return run, read_history(run.journal_path)
 
 
-def test_the_network_shown_is_the_found_one(tmp_path):
-    run, history = made_run(tmp_path / "run")
-    shown = shown_network(networks_of(run, history.start), history)
-    assert shown.fingerprint == history.result.found
-    likeliest = replace(made_runs.policy(0), argmax=NANO.sample(generator(99, "networks")))
-    running = replace(history, result=None, policies=[likeliest])
-    assert shown_network(networks_of(run, history.start), running).genotype == likeliest.argmax
-    assert shown_network(networks_of(run, history.start), replace(running, policies=[])) is None
-
-
 @pytest.mark.parametrize("damage", ["absent", "another", "torn", "variant"])
-def test_without_its_own_space_a_run_has_no_networks(tmp_path, damage):
+def test_without_its_own_space_a_run_decodes_nothing(tmp_path, damage):
     run, history = made_run(tmp_path / "run")
-    assert networks_of(run, None) is None
+    assert decoder_of(run, None) is None
     match damage:
         case "absent":
             run.space_path.unlink()
@@ -57,7 +47,7 @@ def test_without_its_own_space_a_run_has_no_networks(tmp_path, damage):
             run.space_path.write_text(run.space_path.read_text()[:-9])
         case "variant":
             run.variant_path.write_text('{"conv": "4d"}')
-    assert networks_of(run, history.start) is None
+    assert decoder_of(run, history.start) is None
     assert [axis.name for axis in cost_axes(history, None)] == ["comparison"]
 
 
@@ -72,7 +62,7 @@ def test_without_its_own_space_a_run_has_no_networks(tmp_path, damage):
 )
 def test_every_cost_is_shown_once(tmp_path, target, names):
     run, history = made_run(tmp_path / "run", target=target, limits=("latency=9ms/clip@t.json",))
-    axes = cost_axes(history, networks_of(run, history.start))
+    axes = cost_axes(history, decoder_of(run, history.start))
     assert [axis.name for axis in axes] == [*names, "comparison-limit0"]
     assert list(axes[-1].values) == [0.5] * 12
     assert axes[0].bound == made_runs.TARGET
@@ -82,7 +72,7 @@ def test_every_cost_is_shown_once(tmp_path, target, names):
 def test_costs_are_those_of_the_decoded_networks(tmp_path):
     variant = VARIANTS["released-stream"]
     run, history = made_run(tmp_path / "run", target="params=1M", variant=variant)
-    axes = {axis.name: axis for axis in cost_axes(history, networks_of(run, history.start))}
+    axes = {axis.name: axis for axis in cost_axes(history, decoder_of(run, history.start))}
     for number, each in enumerate(history.candidates):
         found = cost(NANO.decode(each.genotype, variant).spec, variant, num_classes=2)
         assert axes["comparison-macs"].values[number] == found.macs
@@ -93,25 +83,14 @@ def test_costs_are_those_of_the_decoded_networks(tmp_path):
 def test_published_networks_are_shown_beside_those_of_their_clip(tmp_path):
     space = find_space("a2")
     run, history = made_run(tmp_path / "run", space=space)
-    axis = cost_axes(history, networks_of(run, history.start))[0]
+    axis = cost_axes(history, decoder_of(run, history.start))[0]
     expected = cost(published("A2"), Variant(), num_classes=2).macs
     assert axis.published == {"published A2": expected}
 
 
-def test_what_does_not_stream_is_counted_as_released():
-    spec = published("A1")
-    macs, state = macs_and_state(spec, Variant(), num_classes=600)
-    assert macs == cost(spec, Variant()).macs
-    assert state == cost(spec, replace(VARIANTS["released-stream"], head_activation="hard_swish")).stream_state_bytes
-
-
-@pytest.mark.parametrize("variant", [Variant(), VARIANTS["released-stream"]])
-def test_layers_add_up_to_the_network(variant):
-    spec = NANO.decode(NANO.sample(generator(1, "networks")), variant).spec
-    rows = layer_rows(spec, variant, num_classes=8)
-    found = cost(spec, variant, num_classes=8)
-    assert [row["part"] for row in rows][:: len(rows) - 1] == ["stem", "head"]
-    assert sum(row["MACs"] for row in rows) == found.macs
-    assert sum(row["parameters"] for row in rows) == found.params
-    if variant.streams:
-        assert sum(row["state, bytes"] for row in rows) == found.stream_state_bytes
+def test_state_of_what_does_not_stream_is_that_of_its_release(tmp_path):
+    run, history = made_run(tmp_path / "run", space=find_space("a1"))
+    macs, state = published_costs(decoder_of(run, history.start))["published A1"]
+    assert macs == cost(published("A1"), Variant(), num_classes=2).macs
+    released = replace(VARIANTS["released-stream"], head_activation="hard_swish")
+    assert state == cost(published("A1"), released, num_classes=2).stream_state_bytes
