@@ -10,8 +10,9 @@ import numpy as np
 from launch import console
 from launch.found import found_spec
 from launch.runs import variant_of
-from launch.specs import find_variant
 from launch.sweeps import done_records, failures, write_files
+from results.architectures import STATE_VARIANT, Decoder, streaming_variant
+from results.cost_axes import published_costs
 from results.history import read_history
 from results.pareto import non_dominated
 from results.records import MemberRecord, ResultRecord
@@ -24,9 +25,6 @@ from search_spaces.spec_json import write_spec
 from search_spaces.strict_json import pretty
 from search_spaces.variant import Variant
 from video.manifest import load_manifest
-
-STATE_VARIANT = "released-stream"
-"""In which the state is counted of networks that do not stream: what they would be retrained as to stream."""
 
 
 def member_record(run: RunDir, result: ResultRecord, *, name: str) -> MemberRecord:
@@ -59,7 +57,7 @@ def document(folder: RunDir, names: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         `members` that finished, in order; `points`, all architectures they compared, with the two joint fronts marked;
-        `missing` and `failed` members.
+        `published` networks of their clips; `missing` and `failed` members.
     """
     done = done_records(folder, MemberRecord)
     records = [done[name] for name in names if name in done]
@@ -75,6 +73,7 @@ def document(folder: RunDir, names: Sequence[str]) -> dict[str, Any]:
         "members": [_row(record) for record in records],
         "spread": _spread(records),
         "points": points,
+        "published": {name: costs for record in records for name, costs in _published(folder, record).items()},
         "missing": [name for name in names if name not in done],
         "failed": failures(folder, done),
     }
@@ -160,9 +159,16 @@ def _points(folder: RunDir, record: MemberRecord) -> list[dict[str, Any]]:
 
 
 def _costs(spec: ArchSpec, variant: Variant, *, num_classes: int) -> tuple[int, int]:
-    streaming = variant if variant.streams else find_variant(STATE_VARIANT, arch=spec)
-    state = cost(spec, streaming, num_classes=num_classes).stream_state_bytes
+    state = cost(spec, streaming_variant(spec, variant), num_classes=num_classes).stream_state_bytes
     return cost(spec, variant, num_classes=num_classes).macs, state
+
+
+def _published(folder: RunDir, record: MemberRecord) -> dict[str, dict[str, int]]:
+    run = open_run(folder.members_path / record.name, kind="search")
+    start = read_history(run.journal_path).start
+    assert start is not None  # the search has a result
+    known = published_costs(Decoder.of(run, start))
+    return {name: {"macs": macs, "state_bytes": state} for name, (macs, state) in known.items()}
 
 
 def _row(record: MemberRecord) -> dict[str, Any]:

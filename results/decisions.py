@@ -60,6 +60,11 @@ def in_order(places: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(places), key=_place_key))
 
 
+def decision_order(names: Iterable[str]) -> list[str]:
+    """Names of decisions by place and attribute, as people read a network."""
+    return sorted(names, key=lambda name: (_place_key(split(name)[0]), _attribute_key(split(name)[1])))
+
+
 def index_of(choice: Choice, choices: Sequence[Choice]) -> int | None:
     """Position of a choice, where `True`, `1` and `1.0` are three different ones; None if absent."""
     same = (index for index, other in enumerate(choices) if type(other) is type(choice) and other == choice)

@@ -5,7 +5,10 @@ allowed by their hashes and nothing may be loaded, so a hole in the escaping wou
 """
 
 import base64
+import csv
 import hashlib
+import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,8 @@ from results.files import replace_file
 from search_spaces.errors import RunFolderError
 
 Cell = str | float | int | bool | None
+
+_FORMULAS = tuple("=+-@\t\r")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class Section:
 
     Attributes:
         note: Text under the heading, how to read what follows.
+        drawing: An SVG element of ours, with everything in it escaped.
         slider: One label per position of a slider that moves the frames of the section's figures.
         folded: Title and text of parts that the reader opens.
     """
@@ -43,6 +49,7 @@ class Section:
     heading: str
     note: str = ""
     figures: Sequence[Figure] = ()
+    drawing: str = ""
     table: Table | None = None
     slider: Sequence[str] = ()
     folded: Sequence[tuple[str, str]] = ()
@@ -63,21 +70,32 @@ class Page:
 
 
 def write_page(path: Path, page: Page) -> Path:
-    """Write the page in one step, replacing an earlier one.
+    """Write the page, replacing an earlier one, and beside it the numbers behind each figure, one CSV file each.
 
     Raises:
         RunFolderError: The folder cannot be written.
     """
-    text = render(page)
+    texts = {csv_name(figure): _csv(figure.numbers()) for section in page.sections for figure in section.figures}
+    folder = path.with_name(f"{path.stem}_csv")
     try:
-        replace_file(path, text.encode())
+        folder.mkdir(exist_ok=True)
+        for name, text in texts.items():
+            replace_file(folder / name, text.encode())
+        for stale in {each.name for each in folder.glob("*.csv")} - set(texts):
+            (folder / stale).unlink()
+        replace_file(path, render(page, csv_folder=folder.name).encode())
     except OSError as error:
         raise RunFolderError(f"must be writable, but got {error.strerror or error}", path=path) from error
     return path
 
 
-def render(page: Page) -> str:
-    """The page as HTML."""
+def csv_name(figure: Figure) -> str:
+    """Name of the file with the numbers of a figure, whose own name may come from a run."""
+    return f"{re.sub('[^A-Za-z0-9_-]', '_', figure.name)[:100]}.csv"
+
+
+def render(page: Page, *, csv_folder: str = "report_csv") -> str:
+    """The page as HTML, with the numbers behind its figures in a folder beside it."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("results"),
         autoescape=True,
@@ -86,6 +104,8 @@ def render(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["csp_hash"] = _csp_hash
+    environment.filters["csv_path"] = lambda figure: f"{csv_folder}/{csv_name(figure)}"
+    environment.filters["ours"] = Markup
     figures = [figure.to_json() for section in page.sections for figure in section.figures]
     # ours to trust: it is Plotly's own file, and must not hold what would end its element
     plotly_js = Markup(get_plotlyjs().replace("</script", "<\\/script"))
@@ -99,7 +119,7 @@ def table_of(rows: Sequence[Mapping[str, Cell]]) -> Table:
     numeric = frozenset(
         column
         for column in range(len(headings))
-        if all(_is_number(row[column]) or row[column] is None for row in cells)
+        if all(_is_number(row[column]) or row[column] in (None, "") for row in cells)
     )
     return Table(headings=headings, rows=[[cell_text(cell) for cell in row] for row in cells], numeric=numeric)
 
@@ -130,6 +150,19 @@ def percent(share: float | None) -> str:
 
 def _is_number(cell: Cell) -> bool:
     return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _csv(columns: Mapping[str, Iterable[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_cell(name) for name in columns])
+    writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """As it stands in a CSV file; a text that a spreadsheet would compute is quoted as one."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULAS else value
 
 
 def _csp_hash(script: str) -> str:

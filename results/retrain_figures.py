@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from results.figures import Figure, label, legend_above, numbers, thin
+from results.figures import Columns, Figure, columns_of, label, legend_above, numbers, thin
 from results.records import EmbeddingReport, EpochRecord, HeadReport, TestReport
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -20,14 +20,23 @@ def epoch_curves(epochs: Sequence[EpochRecord]) -> Figure:
     train = _line("training top-1", kept, [epoch.train_top1 for epoch in kept], axis="y2", colour="@c4", dash="dot")
     scores = [epoch.val_top1 for epoch in evaluated if epoch.val_top1 is not None]
     metric = epochs[-1].metric
-    validation = _line(f"validation {metric}", evaluated, scores, axis="y2", colour="@c2", dash="solid")
+    axis = "top-1" if metric == "top-1" else f"training top-1, {label(metric)}"
+    validation = _line(f"validation {label(metric)}", evaluated, scores, axis="y2", colour="@c2", dash="solid")
     layout = {
         "xaxis": {"title": {"text": "epoch"}, "anchor": "y2"},
         "yaxis": {"title": {"text": "loss"}, "domain": [0.54, 1.0]},
-        "yaxis2": {"title": {"text": "top-1"}, "domain": [0.0, 0.46], "tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis2": {"title": {"text": axis}, "domain": [0.0, 0.46], "tickformat": ".0%", "rangemode": "tozero"},
         **legend_above(),
     }
-    return Figure(name="epochs", data=[loss, train, validation], layout=layout, height_px=520)
+    columns: Columns = {
+        "epoch": [epoch.epoch for epoch in epochs],
+        "step": [epoch.step for epoch in epochs],
+        "train_loss": [epoch.train_loss for epoch in epochs],
+        "train_top1": [epoch.train_top1 for epoch in epochs],
+        f"validation {metric}": [epoch.val_top1 for epoch in epochs],
+    }
+    data = [loss, train, validation]
+    return Figure(name="epochs", data=data, layout=layout, columns=columns, height_px=520)
 
 
 def accuracy_points(test: TestReport) -> Figure:
@@ -60,7 +69,9 @@ def accuracy_points(test: TestReport) -> Figure:
         "yaxis": {"title": {"text": figure}, "tickformat": ".0%", "rangemode": "tozero"},
         **legend_above(),
     }
-    return Figure(name="accuracy", data=data, layout=layout, height_px=360)
+    headings = ("kind", "frame", "num_frames", "rate_fps", "quality", "num_videos", "num_failed")
+    columns = {heading: [getattr(point, heading) for point in test.points] for heading in headings}
+    return Figure(name="accuracy", data=data, layout=layout, columns=columns, height_px=360)
 
 
 def confusion(test: TestReport | HeadReport, *, name: str = "confusion") -> Figure:
@@ -85,8 +96,17 @@ def confusion(test: TestReport | HeadReport, *, name: str = "confusion") -> Figu
         "xaxis": {**ticks, "title": {"text": "predicted"}, "tickangle": -45},
         "yaxis": {**ticks, "title": {"text": "true"}, "autorange": "reversed"},
     }
+    columns: dict[str, Sequence[object]] = {"true class": test.class_names}
+    columns |= {f"as {name}": [row[place] for row in test.confusion] for place, name in enumerate(test.class_names)}
     side_px = min(3000, 18 * len(names))
-    return Figure(name=name, data=[data], layout=layout, height_px=220 + side_px, min_width_px=160 + side_px)
+    return Figure(
+        name=name,
+        data=[data],
+        layout=layout,
+        columns=columns,
+        height_px=220 + side_px,
+        min_width_px=160 + side_px,
+    )
 
 
 def trajectories(found: EmbeddingReport, class_names: Sequence[str]) -> Figure:
@@ -122,7 +142,14 @@ def trajectories(found: EmbeddingReport, class_names: Sequence[str]) -> Figure:
         "yaxis": {"title": {"text": "second principal axis"}, "scaleanchor": "x"},
         **legend_above(),
     }
-    return Figure(name="trajectories", data=data, layout={**layout, "showlegend": True}, height_px=560)
+    rows = (
+        {"clip": clip, "class": class_names[each.label], "frame": frame, "first": point[0], "second": point[1]}
+        for clip, each in enumerate(found.trajectories)
+        for frame, point in enumerate(each.points)
+    )
+    columns = columns_of(rows, ("clip", "class", "frame", "first", "second"))
+    layout["showlegend"] = True
+    return Figure(name="trajectories", data=data, layout=layout, columns=columns, height_px=560)
 
 
 def _line(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from results.figures import Figure, legend_above, numbers
+from results.figures import Figure, columns_of, label, legend_above, numbers, reference_line
 from results.page import Page, Section, Table, cell_text, percent, quantity, write_page
 from results.run_dir import RunDir, is_locked
 
@@ -51,8 +51,8 @@ def write_family_report(run: RunDir, document: Mapping[str, Any]) -> Path:
     Args:
         run: The family's folder.
         document: `members` (name, space, target, seed, macs, state_bytes, quality, ratio, argmax_ratio), `points` (all
-            compared architectures: member, origin, macs, state_bytes, quality, and whether on which front), `missing`,
-            `failed`.
+            compared architectures: member, origin, macs, state_bytes, quality, and whether on which front),
+            `published` (name to macs and state_bytes of networks of the same clip), `missing`, `failed`.
 
     Raises:
         RunFolderError: The report cannot be written.
@@ -65,14 +65,23 @@ def write_family_report(run: RunDir, document: Mapping[str, Any]) -> Path:
         ("On the front of MACs", str(sum(point["on_macs_front"] for point in points))),
         ("On the front of state", str(sum(point["on_state_front"] for point in points))),
     ]
+    known = document["published"]
     figures = [
-        front_figure(points, cost="macs", title="MACs per clip", mark="on_macs_front"),
-        front_figure(points, cost="state_bytes", title="bytes of state", mark="on_state_front"),
+        front_figure(points, cost="macs", title="MACs per clip", mark="on_macs_front", published=known),
+        front_figure(points, cost="state_bytes", title="bytes of state", mark="on_state_front", published=known),
     ]
+    if known:
+        note += " Published networks are lines at their cost: their accuracy is that of other videos."
+    beside = "What each search selected, beside the mean of random architectures of equal cost."
     sections = [
         Section(heading="Quality against MACs", note=note, figures=figures[:1] if points else []),
         Section(heading="Quality against the state of a stream", note=state, figures=figures[1:] if points else []),
-        Section(heading="Searches", table=_members_table(members)),
+        Section(
+            heading="Searches",
+            note=beside if members else "",
+            figures=[members_figure(members)] if members else [],
+            table=_members_table(members),
+        ),
         *_failures(document["failed"]),
     ]
     page = Page(
@@ -105,13 +114,13 @@ def scaling_figure(candidates: Sequence[Mapping[str, Any]], *, top: int, average
             "showticklabels": column == 0,
             **({"title": {"text": "mean top-1"}} if column == 0 else {"matches": "y"}),
         }
-        for label, colour, symbol, size, group in groups:
+        for group_name, colour, symbol, size, group in groups:
             data.append(
                 {
                     "type": "scatter",
                     "mode": "markers",
-                    "name": label,
-                    "legendgroup": label,
+                    "name": group_name,
+                    "legendgroup": group_name,
                     "showlegend": column == 0,
                     "x": numbers(each[name] for each in group),
                     "y": numbers(each["top1_mean"] for each in group),
@@ -124,10 +133,55 @@ def scaling_figure(candidates: Sequence[Mapping[str, Any]], *, top: int, average
             place = {"xref": f"x{suffix}", "x0": average[name], "x1": average[name], "yref": "paper", "y0": 0, "y1": 1}
             lines.append({"type": "line", **place, "line": {"color": "@text", "width": 1, "dash": "dash"}})
     layout = {**axes, "shapes": lines, **legend_above()}
-    return Figure(name="scaling", data=data, layout=layout, height_px=360, min_width_px=720)
+    headings = ("rank", *COEFFICIENTS, "growth", "macs_per_frame", "top1_mean")
+    columns = columns_of(candidates, headings)
+    return Figure(name="scaling", data=data, layout=layout, columns=columns, height_px=360, min_width_px=720)
 
 
-def front_figure(points: Sequence[Mapping[str, Any]], *, cost: str, title: str, mark: str) -> Figure:
+def members_figure(members: Sequence[Mapping[str, Any]]) -> Figure:
+    """Per search the quality of what it selected, and of random architectures of equal cost."""
+    names = [label(each["name"]) for each in members]
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [value for each in members for value in (each["random_quality"], each["quality"], None)],
+            "y": [value for name in names for value in (name, name, None)],
+            "line": {"color": "@grid", "width": 3},
+            "showlegend": False,
+            "hoverinfo": "skip",
+        }
+    ]
+    for name, key, colour, symbol in (
+        ("random, mean", "random_quality", "@c5", "circle"),
+        ("selected", "quality", "@c2", "diamond"),
+    ):
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": name,
+                "x": numbers(each[key] for each in members),
+                "y": names,
+                "marker": {"size": 11, "color": colour, "symbol": symbol},
+                "hovertemplate": f"{name} of %{{y}}: %{{x:.1%}}<extra></extra>",
+            }
+        )
+    order = {"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "automargin": True}
+    layout = {"xaxis": {"title": {"text": "quality"}, "tickformat": ".0%"}, "yaxis": order, **legend_above()}
+    headings = ("name", "target", "seed", "macs", "state_bytes", "ratio", "quality", "random_quality", "fingerprint")
+    columns = columns_of(members, headings)
+    return Figure(name="members", data=data, layout=layout, columns=columns, height_px=120 + 30 * len(members))
+
+
+def front_figure(
+    points: Sequence[Mapping[str, Any]],
+    *,
+    cost: str,
+    title: str,
+    mark: str,
+    published: Mapping[str, Mapping[str, int]] | None = None,
+) -> Figure:
     """Quality against a cost of all compared architectures, the joint front outlined, the found ones ringed."""
     data: list[dict[str, Any]] = []
     groups = (("random", "@c5", "circle"), ("policy", "@c1", "square"), ("argmax", "@c2", "diamond"))
@@ -140,7 +194,7 @@ def front_figure(points: Sequence[Mapping[str, Any]], *, cost: str, title: str, 
                 "name": origin,
                 "x": [point[cost] for point in own],
                 "y": numbers(point["quality"] for point in own),
-                "text": [f"{point['member']} {point['fingerprint'][:12]}" for point in own],
+                "text": [label(f"{point['member']} {point['fingerprint'][:12]}") for point in own],
                 "hovertemplate": "%{text}<br>%{x:.4s}, %{y:.1%}<extra></extra>",
                 "marker": {"size": 9, "color": colour, "symbol": symbol, "line": {"width": 1, "color": "@page"}},
             }
@@ -153,8 +207,13 @@ def front_figure(points: Sequence[Mapping[str, Any]], *, cost: str, title: str, 
     ring = {"size": 18, "symbol": "circle-open", "color": "@text", "line": {"width": 2}}
     spots = {"x": [point[cost] for point in found], "y": numbers(point["quality"] for point in found)}
     data.append({"type": "scatter", "mode": "markers", "name": "found", **spots, "marker": ring, "hoverinfo": "skip"})
-    axes = {"xaxis": {"title": {"text": title}}, "yaxis": {"title": {"text": "quality"}, "tickformat": ".0%"}}
-    return Figure(name=f"front-{cost}", data=data, layout={**axes, **legend_above()}, height_px=460)
+    axes = {
+        "xaxis": {"title": {"text": title}},
+        "yaxis": {"title": {"text": "quality"}, "tickformat": ".0%"},
+        "shapes": [reference_line(x=costs[cost], text=name) for name, costs in (published or {}).items()],
+    }
+    columns = columns_of(points, ("member", "origin", "fingerprint", cost, "quality", mark, "found"))
+    return Figure(name=f"front-{cost}", data=data, layout={**axes, **legend_above()}, columns=columns, height_px=460)
 
 
 def _scaling_table(candidates: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,5 +1,6 @@
 """What the documents say is what the program does."""
 
+import dataclasses
 import json
 import re
 import shlex
@@ -8,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from launch import data_index, space_show
+from launch import data_index, retrain, search, space_show
 from launch.cli import VERBS
 from launch.options import parse
 from search_spaces import ensemble_json, spec_json
@@ -53,6 +54,28 @@ def test_the_documented_percentiles_are_those_of_the_command():
         for shown, value in zip(numbers, expected, strict=True):
             digits = len(shown.partition(".")[2])
             assert float(shown) == pytest.approx(value / 1e9, abs=0.51 * 10**-digits), name
+
+
+def test_pictures_are_there_and_small():
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for name in re.findall(r"!\[.*?\]\((.*?)\)", document.read_text()):
+            assert (document.parent / name).stat().st_size < 200_000, name
+
+
+def option_names(options, prefix=""):
+    for each in dataclasses.fields(options):
+        yield prefix + each.name
+        if dataclasses.is_dataclass(each.type):
+            yield from option_names(each.type, f"{prefix}{each.name}.")
+
+
+def test_the_page_for_your_own_videos_names_options_that_exist():
+    text = (ROOT / "docs" / "your-videos.md").read_text()
+    found = set(re.findall(r"--([a-z][a-z_.-]*[a-z])", text))
+    modules = (search, retrain, data_index, space_show)
+    known = {name for module in modules for name in option_names(module.Options)}
+    assert {name.replace("-", "_") for name in found} <= known
+    assert len(found) > 20
 
 
 def test_every_format_of_annotations_has_a_command():

@@ -43,6 +43,7 @@ def page(text=EVIL):
         name="one",
         data=[{"type": "scatter", "x": [1], "y": [2], "text": [text]}],
         layout={"title": {"text": text}},
+        columns={text: [text, 1, None]},
         height_px=300,
         frames=[[{"x": [1]}]],
     )
@@ -112,6 +113,16 @@ def test_quantities(value, text):
 
 def test_percent():
     assert (percent(0.6123), percent(None)) == ("61.2 %", "–")
+
+
+def test_names_and_cells_of_a_run_do_no_harm_in_files(tmp_path):
+    evil = Figure(name="../<b>", data=[], layout={}, columns={"=1+1": ["=cmd", "-1", 2, -0.5, None]}, height_px=100)
+    write_page(
+        tmp_path / "report.html", Page(title="", status="", facts=[], sections=[Section(heading="", figures=[evil])])
+    )
+    (path,) = (tmp_path / "report_csv").iterdir()
+    assert path.name == "____b_.csv"
+    assert path.read_text() == "'=1+1\n'=cmd\n'-1\n2\n-0.5\n\"\"\n"
 
 
 def test_a_page_that_cannot_be_written(tmp_path):

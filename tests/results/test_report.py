@@ -1,23 +1,27 @@
+import csv
+import hashlib
 import json
 import re
+import time
 from dataclasses import replace
 
 import made_runs
 import pytest
+from test_cost_axes import made_run
 from test_page import EVIL, Reader
 
 from results.journal import encode
+from results.network_drawing import drawing
 from results.records import CandidateRecord, StepRecord
-from results.report import write_retrain_report, write_search_report
+from results.report import write_search_report
+from results.retrain_report import write_retrain_report
 from results.run_dir import create_run, lock
 from results.summary import summarise_search
 from results.telemetry import Telemetry
 from search_spaces.errors import DocumentError, JournalError
+from search_spaces.movinet import NANO
+from search_spaces.variant import Variant
 
-LAYERS = [
-    {"layer": "block1.layer1", "kernel": "1x3x3", "width": 24, "expansion": 1.5, "SE": True, "MACs": 123_456},
-    {"layer": "block1.layer2", "kernel": "5x3x3", "width": 24, "expansion": 2.0, "SE": False, "MACs": 98_765},
-]
 TEST = {
     "top1": 0.75,
     "top5": 1.0,
@@ -40,16 +44,19 @@ def headings(text):
 
 def test_the_report_of_a_finished_search(tmp_path):
     run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=40), timed=40)
-    path = write_search_report(run, layers=LAYERS)
+    path = write_search_report(run)
     text = path.read_text(encoding="utf-8")
     assert path == run.report_path
     assert path.stat().st_size < 8_000_000
     assert headings(text) == [
         "Reward, quality and cost",
+        "Sampled costs",
         "How undecided the policy is",
+        "Entropy of every decision",
         "Probability of every choice",
-        "The network, layer by layer",
+        "The network, choice by choice",
         "Final comparison",
+        "Training of the shared weights",
         "Where the time goes",
         "Provenance",
     ]
@@ -58,16 +65,19 @@ def test_the_report_of_a_finished_search(tmp_path):
         "finished, 40 of 40 steps",
         "67.0 %",
         "50.0 % mean, 55.0 % best",
-        "123,456",
         "steps: 40",
     ):
         assert shown in text
     drawn = [figure["name"] for figure in json.loads(read(path).scripts[0])]
     assert drawn == [
         "curves",
+        "sampled",
         "entropy",
+        "decisions",
         *(f"policy-{attribute}" for attribute in ("depth", "width", "kernel", "expansion", "se")),
         "comparison",
+        "training",
+        "strip",
         "time",
     ]
 
@@ -144,6 +154,47 @@ def test_a_search_half_way(tmp_path, done):
     assert "Final comparison" not in text
 
 
+def test_the_numbers_behind_every_figure_lie_beside_it(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=40), timed=40)
+    folder = run.path / "report_csv"
+    folder.mkdir()
+    (folder / "old.csv").write_text("x")
+    (folder / "mine.txt").write_text("x")
+    page = read(write_search_report(run))
+    names = [f"{figure['name']}.csv" for figure in json.loads(page.scripts[0])]
+    assert {path.name for path in folder.iterdir()} == {*names, "mine.txt"}
+    for name in names:
+        heading, *rows = csv.reader((folder / name).read_text(encoding="utf-8").splitlines())
+        assert len(set(heading)) == len(heading) > 1
+        assert rows
+        assert {len(row) for row in rows} == {len(heading)}
+        assert any(f"report_csv/{name}" in text for text in page.texts)
+    curves = list(csv.DictReader((folder / "curves.csv").read_text(encoding="utf-8").splitlines()))
+    assert [int(float(row["step"])) for row in curves] == list(range(40))
+    assert float(curves[7]["quality"]) == sum(trial.quality for trial in made_runs.step(7).trials) / 2
+
+
+def test_the_network_is_drawn_where_the_folder_holds_its_space(tmp_path):
+    run, history = made_run(tmp_path / "run")
+    text = write_search_report(run).read_text(encoding="utf-8")
+    assert "The network, layer by layer" in headings(text)
+    assert "The network, choice by choice" not in headings(text)
+    assert text.count('<svg class="drawing"') == 1
+    spec = NANO.decode(history.candidates[2].genotype, Variant()).spec
+    assert drawing(spec, Variant(), num_classes=2) in text
+    drawn = [figure["name"] for figure in json.loads(read(run.report_path).scripts[0])]
+    assert [name for name in drawn if name.startswith("comparison")] == ["comparison", "comparison-state"]
+
+
+def test_where_a_run_came_from_is_told(tmp_path):
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(done=1))
+    run.manifest_path.write_text("videos")
+    texts = read(write_search_report(run)).texts
+    assert hashlib.sha256(b"videos").hexdigest() in texts
+    assert f"movinas search --config {run.config_path} --out ANOTHER" in texts
+    assert {"2.13", "scratch", "steps: 40\n"} <= set(texts)
+
+
 def test_a_report_is_written_anew(tmp_path):
     run = made_runs.make_run(tmp_path / "run", made_runs.search_records(done=1))
     first = write_search_report(run).read_bytes()
@@ -152,15 +203,19 @@ def test_a_report_is_written_anew(tmp_path):
     assert not list(run.path.glob(".*tmp*"))
 
 
-def test_a_long_search_stays_small(tmp_path):
-    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=6000, done=0))
-    lines = [encode(made_runs.step(number, 6000)) for number in range(0, 6000)]
-    policies = [encode(made_runs.policy(number, 6000)) for number in range(0, 6000, 20)]
+def test_a_long_search_is_small_and_soon_there(tmp_path):
+    num_steps = 30_000
+    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(steps=num_steps, done=0), timed=5000)
+    lines = [encode(made_runs.step(number, num_steps)) for number in range(num_steps)]
+    policies = [encode(made_runs.policy(number, num_steps)) for number in range(0, num_steps, 300)]
     run.journal_path.write_bytes(run.journal_path.read_bytes() + b"".join(lines + policies))
+    began_s = time.process_time()
     path = write_search_report(run)
+    assert time.process_time() - began_s < 10
     assert path.stat().st_size < 8_000_000
     curves = json.loads(read(path).scripts[0])[0]
     assert max(len(trace["x"]) for trace in curves["data"]) == 5000
+    assert (run.path / "report_csv" / "curves.csv").read_text().count("\n") == num_steps + 1
 
 
 def test_everything_of_a_user_is_escaped(tmp_path):
@@ -182,13 +237,14 @@ def test_everything_of_a_user_is_escaped(tmp_path):
     run = made_runs.make_run(tmp_path / "<i>run", [start, *rest])
     run.config_path.write_text(EVIL)
     run.env_path.write_text(json.dumps({EVIL: EVIL}))
-    page = read(write_search_report(run, layers=[{EVIL: EVIL}]))
+    page = read(write_search_report(run))
     assert len(page.named("script")) == 3
     assert not page.named("i")
-    assert sum(EVIL in text for text in page.texts) >= 7
+    assert sum(EVIL in text for text in page.texts) >= 5
     assert "<script" not in page.scripts[0]
-    names = [trace.get("name") for trace in json.loads(page.scripts[0])[1]["data"]]
-    assert all("<" not in name for name in names)
+    for figure in json.loads(page.scripts[0]):
+        assert all("<" not in trace.get("name", "") for trace in figure["data"])
+        assert "<" not in json.dumps(figure["layout"])
 
 
 def test_unreadable_provenance_is_left_out(tmp_path):

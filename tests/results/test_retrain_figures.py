@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import made_runs
 import pytest
@@ -25,6 +26,15 @@ def test_epochs_that_were_not_evaluated_have_no_point():
     assert loss["x"] == train["x"] == [1, 2, 3, 4, 5]
     assert loss["y"] == pytest.approx([2.0, 1.0, 2 / 3, 0.5, 0.4], rel=1e-5)
     assert (validation["x"], validation["y"]) == ([2, 4], [0.6, 0.7])
+
+
+def test_the_axis_says_which_metric_it_is():
+    assert epoch_curves(made_runs.epochs(2)).layout["yaxis2"]["title"]["text"] == "top-1"
+    labelled = [replace(epoch, metric="mAP") for epoch in made_runs.epochs(2)]
+    figure = epoch_curves(labelled)
+    assert figure.layout["yaxis2"]["title"]["text"] == "training top-1, mAP"
+    assert figure.data[2]["name"] == "validation mAP"
+    assert list(figure.columns)[-1] == "validation mAP"
 
 
 def test_confusion_is_by_share_of_the_true_class():

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from results.run_dir import create_run
-from results.sweep_report import front_figure, scaling_figure, write_family_report, write_scaling_report
+from results.sweep_report import front_figure, members_figure, scaling_figure, write_family_report, write_scaling_report
 
 COEFFICIENTS = {"depth": 1.2, "width": 1.15, "resolution": 1.2, "frame_rate": 1.4}
 CANDIDATE = {
@@ -40,6 +40,14 @@ MEMBER = {
     "state_bytes": 20,
     "quality": 0.5,
     "random_quality": 0.4,
+}
+FAMILY = {
+    "state_variant": "released-stream",
+    "members": [MEMBER, {**MEMBER, "name": "<b>", "quality": 0.3}],
+    "points": [POINT, {**POINT, "origin": "random", "found": False, "on_macs_front": False}],
+    "published": {"published A2": {"macs": 15, "state_bytes": 25}},
+    "missing": [],
+    "failed": {},
 }
 
 
@@ -79,19 +87,21 @@ def test_the_scaling_figure_has_every_candidate_in_each_of_four_panels():
     assert [line["x0"] for line in figure.layout["shapes"]] == list(COEFFICIENTS.values())
 
 
-@pytest.mark.parametrize("points", [[], [POINT, {**POINT, "origin": "random", "found": False, "on_macs_front": False}]])
-def test_a_family_has_a_report_at_any_time(tmp_path, points):
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_family_has_a_report_at_any_time(tmp_path, begun):
     run = create_run(tmp_path / "family", kind="family", files={})
-    document = {
-        "state_variant": "released-stream",
-        "members": [MEMBER] if points else [],
-        "points": points,
-        "missing": [] if points else ["m"],
-        "failed": {},
-    }
-    found, text = figures(write_family_report(run, document))
-    assert len(found) == (2 if points else 0)
-    assert "1 of 1" in text if points else "0 of 1" in text
+    nothing = {"members": [], "points": [], "published": {}, "missing": ["m"]}
+    found, text = figures(write_family_report(run, FAMILY if begun else FAMILY | nothing))
+    assert len(found) == (3 if begun else 0)
+    assert "2 of 2" in text if begun else "0 of 1" in text
+    assert ("<td>&lt;b&gt;</td>" in text) == begun
+
+
+def test_each_search_stands_beside_its_random_architectures():
+    _, random, selected = members_figure(FAMILY["members"]).data
+    assert (random["x"], selected["x"]) == ([0.4, 0.4], [0.5, 0.3])
+    assert random["y"] == selected["y"] == ["m", "&lt;b&gt;"]
+    assert random["marker"]["symbol"] != selected["marker"]["symbol"]
 
 
 def test_the_front_is_of_the_marked_points_alone():
@@ -100,3 +110,6 @@ def test_the_front_is_of_the_marked_points_alone():
     figure = front_figure([POINT, beaten, better], cost="macs", title="MACs", mark="on_macs_front")
     (front,) = [trace for trace in figure.data if trace["name"] == "joint front"]
     assert (front["x"], front["y"]) == ([5, 10], [0.3, 0.5])
+    costs = FAMILY["published"]
+    shown = front_figure([POINT], cost="state_bytes", title="state", mark="on_state_front", published=costs)
+    assert [line["x0"] for line in shown.layout["shapes"]] == [25]
