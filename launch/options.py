@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser
 
-from launch.strict_yaml import INCLUDE, check_yaml, read_yaml
 from search_spaces.errors import MovinasError, UsageError
+from search_spaces.strict_yaml import INCLUDE, check_yaml, read_yaml
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from typing import TypeVar
 from launch import console
 from launch.options import from_yaml
 from launch.specs import find_variant
-from launch.strict_yaml import MAX_BYTES as MAX_YAML_BYTES
 from results.checkpoint import load_newest, restoring
 from results.run_dir import Environment, RunDir, environment_differences, lock, open_run
 from retrain.model_file import ModelCard, is_model_folder
@@ -26,6 +25,7 @@ from search_spaces.errors import (
 from search_spaces.outside import read_regular
 from search_spaces.space_json import read_space
 from search_spaces.strict_json import load
+from search_spaces.strict_yaml import MAX_BYTES as MAX_YAML_BYTES
 from search_spaces.variant import Variant
 from supernet.evaluator import WEIGHTS
 from supernet.supernet import Supernet

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launch.specs import find_variant
-from launch.strict_yaml import read_yaml
 from results.checkpoint import load_newest, save_checkpoint
 from results.journal import encode, read_journal
 from results.records import EpochRecord, StepRecord, TrialRecord
@@ -31,6 +30,7 @@ from search_spaces.latency_table import Device, LatencyTable, Measurement, keys_
 from search_spaces.movinet import NANO
 from search_spaces.space_json import read_space, space_document
 from search_spaces.spec_json import make_spec_file, read_spec
+from search_spaces.strict_yaml import read_yaml
 from search_spaces.variant import VARIANTS, Variant
 from video.manifest import load_manifest
 

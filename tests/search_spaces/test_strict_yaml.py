@@ -2,8 +2,8 @@
 
 import pytest
 
-from launch.strict_yaml import MAX_BYTES, check_yaml, read_yaml
 from search_spaces.errors import UsageError
+from search_spaces.strict_yaml import MAX_BYTES, check_yaml, read_yaml
 
 
 @pytest.mark.parametrize(
