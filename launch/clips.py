@@ -280,11 +280,11 @@ def hold_out(items: Sequence[VideoItem], *, fraction: float, seed: int) -> tuple
         return _dealt(items, fraction=fraction, seed=seed)
     kept: list[VideoItem] = []
     held: list[VideoItem] = []
-    for label in sorted({item.labels[0] for item in items}):
-        groups: dict[str, list[VideoItem]] = {}
-        for item in items:
-            if item.labels[0] == label:
-                groups.setdefault(item.group or f"video {item.id}", []).append(item)
+    of_class: dict[int, dict[str, list[VideoItem]]] = {}
+    for item in items:
+        groups = of_class.setdefault(item.labels[0], {})
+        groups.setdefault(item.group or f"video {item.id}", []).append(item)
+    for label, groups in sorted(of_class.items()):
         names = sorted(groups)
         order = generator(seed, "hold out", label).permutation(len(names))
         num_held = max(1, round(fraction * len(names)))

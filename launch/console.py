@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from search_spaces.errors import printable
 from search_spaces.strict_json import canonical, pretty
 
 _out = Console(highlight=False, soft_wrap=True)
@@ -25,6 +27,11 @@ def _broken_pipe_told() -> Iterator[None]:
         if isinstance(stop.__context__, BrokenPipeError):
             raise stop.__context__ from None
         raise
+
+
+def _safe(text: str) -> str:
+    """A text of several lines that commands no terminal, whatever names files from outside brought into it."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
 def flush() -> None:
@@ -44,7 +51,7 @@ def show(text: str) -> None:
         BrokenPipeError: Nobody reads any more; so do the others.
     """
     with _broken_pipe_told():
-        _out.print(text, markup=False)
+        _out.print(_safe(text), markup=False)
 
 
 def show_json(document: object) -> None:
@@ -60,15 +67,15 @@ def show_json_line(document: object) -> None:
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table of a result; numbers are aligned to the right."""
-    texts = [[str(cell) for cell in row] for row in rows]
+    texts = [[_safe(str(cell)) for cell in row] for row in rows]
     show(title)
     table = Table(header_style="bold")
     for number, column in enumerate(columns):
         cells = [row[number] for row in texts if row[number]]
         numeric = all(cell[0].isdigit() or cell[0] in "-+." for cell in cells)
-        table.add_column(column, justify="right" if numeric and cells else "left", overflow="fold")
+        table.add_column(Text(_safe(column)), justify="right" if numeric and cells else "left", overflow="fold")
     for text in texts:
-        table.add_row(*text)
+        table.add_row(*map(Text, text))
     with _broken_pipe_told():
         _screen_console().print(table)
 
@@ -100,13 +107,13 @@ def _screen_console() -> Console:
 def log(text: str) -> None:
     """A line about what is going on."""
     with _broken_pipe_told():
-        _log.print(text, markup=False)
+        _log.print(_safe(text), markup=False)
 
 
 def error(text: str) -> None:
     """The one line of an error; the exit code says it too, so that it may be lost."""
     with contextlib.suppress(BrokenPipeError), _broken_pipe_told():
-        _log.print(f"movinas: {text}", markup=False, style="bold red" if _log.is_terminal else None)
+        _log.print(f"movinas: {_safe(text)}", markup=False, style="bold red" if _log.is_terminal else None)
 
 
 class Progress:
@@ -131,7 +138,7 @@ class Progress:
         self._shown = now
         rate = (done - self._first) / max(now - self._start, 1e-9)
         left = "" if rate <= 0 else f", {duration((self._total - done) / rate)} left"
-        line = f"{self._label} {done}/{self._total}, {rate:.2f}/s{left}  {text}".rstrip()
+        line = f"{self._label} {done}/{self._total}, {rate:.2f}/s{left}  {_safe(text)}".rstrip()
         if _log.is_terminal:
             end = "\n" if done >= self._total else "\r"
             _log.print(line.ljust(_log.width - 1)[: _log.width - 1], markup=False, end=end)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from launch.runs import model_folder
 from nas.distill import DistillConfig
-from results.checkpoint import load_newest
+from results.checkpoint import load_newest, restoring
 from results.run_dir import open_run
 from retrain.model_file import WEIGHTS as MODEL_WEIGHTS
 from retrain.model_file import is_model_folder, load_model
@@ -70,7 +70,8 @@ def read_source(init: str) -> Source | None:
         checkpoint = load_newest(run.checkpoints_path, set_aside=False)
         if checkpoint is None:
             raise WeightsError("a search must have a checkpoint to start from, but has none", path=path)
-        blob = checkpoint.blobs[WEIGHTS]
+        with restoring(run.checkpoints_path):
+            blob = checkpoint.blobs[WEIGHTS]
         return Source(
             init=init,
             net=None,

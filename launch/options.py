@@ -8,11 +8,14 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser
 
 from search_spaces.errors import MovinasError, UsageError
+from search_spaces.strict_yaml import INCLUDE, check_yaml, read_yaml
 
 T = TypeVar("T")
 
@@ -47,6 +50,7 @@ def parse(
     """
     parser = _parser(options, prog=prog, positionals=positionals, short=short)
     arguments = _gathered([_with_underscores(argument) for argument in arguments], repeated)
+    _check_configurations(arguments)
     try:
         values = _values(options, parser, parser.parse_args(list(arguments)))
         for _ in range(MAX_ROUNDS if defaults is not None else 0):
@@ -66,6 +70,16 @@ def _with_underscores(argument: str) -> str:
     if not flag.startswith("--"):
         return argument
     return f"--{flag.removeprefix('--').replace('-', '_')}{separator}{value}"
+
+
+def _check_configurations(arguments: Sequence[str]) -> None:
+    """Refuse configuration files that hold more than options before anything reads them."""
+    for argument, following in pairwise([*arguments, ""]):
+        flag, separator, value = argument.partition("=")
+        if len(flag) > len("--") and f"--{INCLUDE}".startswith(flag):  # flags may be abbreviated
+            path = Path(value if separator else following)
+            if path.is_file():
+                read_yaml(path)
 
 
 def _gathered(arguments: Sequence[str], repeated: Sequence[str]) -> list[str]:
@@ -110,6 +124,7 @@ def from_yaml(options: type[T], text: str) -> T:
     Raises:
         UsageError: The text is no YAML, or does not hold these options.
     """
+    check_yaml(text)
     parser = _parser(options, prog="movinas")
     try:
         return _values(options, parser, parser.parse_string(text))

@@ -21,7 +21,7 @@ from search_spaces.spec_json import SpecFile
 from search_spaces.variant import Variant
 from supernet.convert import converted
 from supernet.extract import extract
-from supernet.tensors import MOST_NAMED, from_bytes, printable_name, require_shapes
+from supernet.tensors import MOST_NAMED, printable_name, read_tensors, require_real, require_shapes
 from supernet.video_net import VideoNet
 from video.manifest import load_manifest
 
@@ -145,6 +145,7 @@ def _load(net: VideoNet, tensors: Mapping[str, Tensor], *, source: str, new_head
     fits = {name: given[name] for name, shape in wanted.items() if name in given and given[name].shape == shape}
     if not fits:
         raise WeightsError("weights must have at least one tensor of the network, but have none")
+    require_real(fits, source=source)
     net.load_state_dict(fits, strict=False)
     return Start(
         net=net,
@@ -166,10 +167,7 @@ def _given(kind: str, path: Path, spec_file: SpecFile) -> _Given:
         return _of_model(folder, spec_file)
     if is_model_file(path):
         return _of_model(path, spec_file)
-    try:
-        return _Given(tensors=from_bytes(path.read_bytes()))
-    except OSError as error:
-        raise WeightsError(f"must be a readable file, but got {error.strerror}", path=path) from error
+    return _Given(tensors=read_tensors(path))
 
 
 def _of_model(path: Path, spec_file: SpecFile) -> _Given:

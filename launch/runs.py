@@ -10,7 +10,7 @@ from typing import TypeVar
 from launch import console
 from launch.options import from_yaml
 from launch.specs import find_variant
-from results.checkpoint import load_newest
+from results.checkpoint import load_newest, restoring
 from results.run_dir import Environment, RunDir, environment_differences, lock, open_run
 from retrain.model_file import ModelCard, is_model_folder
 from search_spaces.errors import (
@@ -22,8 +22,10 @@ from search_spaces.errors import (
     UsageError,
     WeightsError,
 )
+from search_spaces.outside import read_regular
 from search_spaces.space_json import read_space
 from search_spaces.strict_json import load
+from search_spaces.strict_yaml import MAX_BYTES as MAX_YAML_BYTES
 from search_spaces.variant import Variant
 from supernet.evaluator import WEIGHTS
 from supernet.supernet import Supernet
@@ -31,6 +33,8 @@ from supernet.tensors import from_bytes, load_exactly
 from video.manifest import load_manifest
 
 T = TypeVar("T")
+MAX_KEPT_BYTES = 1 << 33
+"""Of a file that a run keeps a copy of; the largest is a manifest."""
 
 
 def options_of(run: RunDir, options: type[T]) -> T:
@@ -40,7 +44,8 @@ def options_of(run: RunDir, options: type[T]) -> T:
         RunFolderError: The configuration is missing or does not read.
     """
     try:
-        return from_yaml(options, run.config_path.read_text("utf-8"))
+        text = read_regular(run.config_path, max_bytes=MAX_YAML_BYTES).decode("utf-8")
+        return from_yaml(options, text)
     except OSError as error:
         raise RunFolderError(f"must hold config.yaml, but got {error.strerror}", path=run.path) from error
     except (UsageError, UnicodeDecodeError) as error:
@@ -68,11 +73,19 @@ def require_same(run: RunDir, options: object, *, files: Mapping[str, str], asid
                 f"{value}; keep it, or choose another --out"
             )
     for name, text in files.items():
-        if (run.path / name).read_text("utf-8") != text:
+        if _text_of(run.path / name) != text:
             raise UsageError(
                 f"{run.path} goes on with the {Path(name).stem} it was begun with, but got another; keep it, or choose "
                 "another --out"
             )
+
+
+def _text_of(path: Path) -> str | None:
+    """What a file of a run says; None where it cannot be read."""
+    try:
+        return read_regular(path, max_bytes=MAX_KEPT_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _named_values(options: object, prefix: str = "") -> dict[str, object]:
@@ -93,6 +106,9 @@ def tell_differences(run: RunDir, now: Environment) -> None:
         before = load(run.env_path)
     except DocumentError as error:
         console.log(f"the run's first environment is unknown: {error}")
+        return
+    if not isinstance(before, dict):
+        console.log(f"the run's first environment is unknown: {run.env_path} holds no object")
         return
     for line in environment_differences(before, now):
         console.log(f"environment differs, so results may: {line}")
@@ -127,7 +143,8 @@ def load_supernet(run: RunDir) -> Supernet:
         variant_of(run),
         num_classes=load_manifest(run.manifest_path).num_classes,
     )
-    load_exactly(supernet, from_bytes(checkpoint.blobs[WEIGHTS]), source=str(run.checkpoints_path))
+    with restoring(run.checkpoints_path):
+        load_exactly(supernet, from_bytes(checkpoint.blobs[WEIGHTS]), source=str(run.checkpoints_path))
     return supernet
 
 

@@ -18,7 +18,7 @@ from nas.start import STARTS, StartName
 from nas.strategies import STRATEGIES, StrategyName, make_strategy
 from nas.strategy import Belief, Strategy
 from nas.warmup import WarmupConfig, warmup_probability, widen
-from results.checkpoint import Checkpoint
+from results.checkpoint import Checkpoint, restoring
 from results.genotypes import pack
 from results.records import CandidateRecord, Measurement, PolicyRecord, Record, StartRecord, StepRecord, TrialRecord
 from results.run_dir import RunDir
@@ -132,8 +132,9 @@ def run_search(
     first_step = 0
     if checkpoint is not None:
         first_step = checkpoint.number
-        strategy.restore(checkpoint.blobs)
-        evaluator.restore(checkpoint.blobs)
+        with restoring(None if run is None else run.checkpoints_path):
+            strategy.restore(checkpoint.blobs)
+            evaluator.restore(checkpoint.blobs)
     with RunWriter(
         run, checkpoint, num_steps=config.steps, every=config.checkpoint_every, stopwatch=stopwatch
     ) as writer:

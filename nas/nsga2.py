@@ -93,7 +93,7 @@ class Nsga2:
     def restore(self, blobs: Mapping[str, bytes]) -> None:
         """See `Resumable`."""
         document = loads(blobs[STATE], max_bytes=len(blobs[STATE]))
-        self._generation = document["generation"]
+        self._generation = int(document["generation"])
         self._queue_ND = rows_of(self._problem.space, document["queue"])
         self._pool.restore(blobs)
 

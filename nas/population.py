@@ -85,6 +85,11 @@ class Population:
         self.rows_ND = rows_of(self._space, document["rows"])
         self.rewards_N = np.array(document["rewards"], dtype=np.float64)
         self.qualities_N = np.array(document["qualities"], dtype=np.float64)
+        if not len(self.rows_ND) == len(self.rewards_N) == len(self.qualities_N):
+            raise CheckpointError(
+                f"a population must have a reward and a quality for each member, {len(self.rows_ND)}, but its state "
+                f"has {len(self.rewards_N)} and {len(self.qualities_N)}"
+            )
 
 
 def shares(space: SearchSpace, rows_ND: Indices) -> Floats:
@@ -107,7 +112,11 @@ def rows_of(space: SearchSpace, rows: Sequence[Sequence[int]]) -> Indices:
         CheckpointError: They are of another space.
     """
     num_choices_D = np.array([len(decision.choices) for decision in space.decisions])
-    if any(len(row) != len(num_choices_D) or (np.asarray(row) >= num_choices_D).any() for row in rows):
+    if any(
+        len(row) != len(num_choices_D)
+        or not all(0 <= index < num for index, num in zip(row, num_choices_D, strict=True))
+        for row in rows
+    ):
         raise CheckpointError(
             f"a population must have the {len(num_choices_D)} decisions of space {space.name}, but its state has others"
         )

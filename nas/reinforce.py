@@ -151,8 +151,8 @@ class Reinforce:
             row_C[: len(logits)] = logits
         for row_C, moments in zip(self._second_moment_DC, document["second_moment"], strict=True):
             row_C[: len(moments)] = moments
-        self._num_updates = document["num_updates"]
-        self._baseline_sum, self._baseline_weight = document["baseline_sum"], document["baseline_weight"]
+        self._num_updates = int(document["num_updates"])
+        self._baseline_sum, self._baseline_weight = float(document["baseline_sum"]), float(document["baseline_weight"])
 
 
 def _rows(values_DC: Floats, space: SearchSpace) -> list[list[float]]:

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,11 +20,13 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from results import files
 from search_spaces import strict_json
-from search_spaces.errors import CheckpointError, DocumentError
+from search_spaces.errors import CheckpointError, DocumentError, MovinasError, shown
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
+MAX_BLOB_BYTES = 1 << 34
+MAX_BLOBS = 256
 MANIFEST = "MANIFEST.json"
 _FOLDER = re.compile(r"(?P<replaced>replaced-)?step_(?P<number>\d{8,18})")
 _TEMPORARY = re.compile(r"step_\d+\.tmp-(?P<pid>\d+)")
@@ -145,6 +147,24 @@ def load_newest(root: Path, *, set_aside: bool = True) -> Checkpoint | None:
     raise CheckpointError("must hold still while it is read, but its checkpoints keep vanishing", path=root)
 
 
+@contextlib.contextmanager
+def restoring(root: Path | None) -> Iterator[None]:
+    """State is taken back inside; whatever does not fit there is the fault of the checkpoint.
+
+    Its bytes are those that were saved, but anybody can save: a tensor may be missing, a number a list.
+
+    Raises:
+        CheckpointError: The state is not of this run.
+    """
+    try:
+        yield
+    except MovinasError:
+        raise
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"must hold a state of this run, but got {shown(what)}", path=root) from error
+
+
 def _check_arguments(root: Path, number: int, blobs: Mapping[str, bytes], *, num_records: int, keep: int) -> None:
     for name in blobs:
         if files.NAME.fullmatch(name) is None or name == MANIFEST:
@@ -225,6 +245,8 @@ def _load_manifest(folder: Path) -> _Manifest:
         stated = document.pop("sha256", None) if isinstance(document, dict) else None
         if stated is None or stated != _digest(document):
             raise _BadCheckpointError(f"{MANIFEST} does not have the SHA-256 it states")
+        if strict_json.num_values(document) > 8 * MAX_BLOBS:
+            raise _BadCheckpointError(f"{MANIFEST} names more than {MAX_BLOBS} files")
         (manifest,) = _MANIFESTS.validate_json(strict_json.canonical([document]))
     except (DocumentError, ValidationError) as error:
         raise _BadCheckpointError(f"{MANIFEST} is malformed: {' '.join(str(error).split())[:200]}") from error
@@ -235,8 +257,8 @@ def _load_manifest(folder: Path) -> _Manifest:
 
 def _load_blob(folder: Path, file: _File) -> bytes:
     if files.NAME.fullmatch(file.name) is None:
-        raise _BadCheckpointError(f"{MANIFEST} names {file.name!r}")
-    blob = _read(folder, file.name, max_bytes=file.num_bytes)
+        raise _BadCheckpointError(f"{MANIFEST} names {shown(file.name)}")
+    blob = _read(folder, file.name, max_bytes=min(file.num_bytes, MAX_BLOB_BYTES))
     if len(blob) != file.num_bytes:
         raise _BadCheckpointError(f"{file.name} has {len(blob)} bytes, not {file.num_bytes}")
     if hashlib.sha256(blob).hexdigest() != file.sha256:

@@ -5,10 +5,10 @@ from typing import Any
 
 import yaml
 
-from results.files import read_regular
 from results.run_dir import RunDir
+from search_spaces.errors import UsageError
+from search_spaces.strict_yaml import read_yaml
 
-MAX_BYTES = 1 << 20
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Makes plain data alone; the one in C where PyYAML was built with it."""
 
@@ -16,8 +16,8 @@ _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def read_config(run: RunDir) -> Mapping[str, Any]:
     """The options by name, those of a group as a mapping; empty where `config.yaml` does not read."""
     try:
-        found = yaml.load(read_regular(run.config_path, max_bytes=MAX_BYTES), Loader=_LOADER)
-    except (OSError, ValueError, yaml.YAMLError):
+        found = yaml.load(read_yaml(run.config_path), Loader=_LOADER)
+    except (UsageError, ValueError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
 

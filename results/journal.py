@@ -21,7 +21,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from results import records
 from results.records import Record
 from search_spaces import strict_json
-from search_spaces.errors import JournalError
+from search_spaces.errors import DocumentError, JournalError, shown
+from search_spaces.outside import open_regular
+from search_spaces.strict_json import check_quickly
 
 Kind = Literal[
     "start", "step", "policy", "candidate", "result", "epoch", "scaling", "member", "trained", "shared", "audit"
@@ -51,6 +53,8 @@ _READERS: Mapping[str, TypeAdapter[Any]] = {
 _NAMES: Mapping[type[Record], Kind] = {cls: kind for kind, cls in KINDS.items()}
 _LINE = re.compile(rb'\{"crc32":"([0-9a-f]{8})",("kind":"([a-z]+)","record":(\{.*\})\})\n', re.DOTALL)
 _BUFFER_BYTES = 1 << 20
+MAX_LINE_BYTES = 1 << 24
+"""A policy over the largest space that can be written takes a quarter of it."""
 
 
 def encode(record: Record) -> bytes:
@@ -65,7 +69,10 @@ def encode(record: Record) -> bytes:
     text = strict_json.canonical(_plain(record, kind))
     normal = _plain(parse_record(kind, text.encode()), kind)
     body = strict_json.canonical({"kind": kind, "record": normal}).encode()
-    return b'{"crc32":"%08x",%b\n' % (zlib.crc32(body), body[1:])
+    line = b'{"crc32":"%08x",%b\n' % (zlib.crc32(body), body[1:])
+    if len(line) > MAX_LINE_BYTES:
+        raise JournalError(f"a record must take at most {MAX_LINE_BYTES} bytes, but got {len(line)}", where=kind)
+    return line
 
 
 def iter_journal(path: Path) -> Iterator[Record]:
@@ -109,7 +116,7 @@ class Journal:
             JournalError: The file cannot be written, a line among those to keep is damaged, or there are fewer.
         """
         with _errors_of(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         try:
             num_records, num_bytes = _measure(path, keep)
             with _errors_of(path):
@@ -210,14 +217,14 @@ def _errors_of(path: Path) -> Iterator[None]:
 
 def _open_for_reading(path: Path) -> BinaryIO:
     try:
-        return path.open("rb", buffering=_BUFFER_BYTES)
+        return open_regular(path, buffer_bytes=_BUFFER_BYTES)
     except OSError as error:
         raise JournalError(f"a journal must be a readable file, but got {error.strerror}", path=path) from error
 
 
 def _whole_lines(file: BinaryIO, path: Path) -> Iterator[Line]:
     number = 0
-    while (line := file.readline()).endswith(b"\n"):
+    while (line := file.readline(MAX_LINE_BYTES + 1)).endswith(b"\n") or len(line) > MAX_LINE_BYTES:
         number += 1
         try:
             checked = check_line(line)
@@ -234,6 +241,8 @@ def check_line(line: bytes) -> Line:
     Raises:
         DamageError: It is no line of a journal, or its checksum does not hold.
     """
+    if len(line) > MAX_LINE_BYTES:
+        raise DamageError(f"a line must have at most {MAX_LINE_BYTES} bytes, but got more")
     match = _LINE.fullmatch(line)
     if match is None:
         start = line[:40].decode("ascii", "backslashreplace")
@@ -264,9 +273,12 @@ def parse_record(kind: str, text: bytes) -> Record:
     """
     reader = _READERS.get(kind)
     if reader is None:
-        raise JournalError(f"a kind must be one of {', '.join(KINDS)}, but got {kind!r}")
+        raise JournalError(f"a kind must be one of {', '.join(KINDS)}, but got {shown(kind)}")
     try:
+        check_quickly(text)
         (record,) = reader.validate_json(b"[" + text + b"]")
+    except DocumentError as error:
+        raise JournalError(error.message, where=kind) from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise JournalError(

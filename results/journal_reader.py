@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from results.journal import DamageError, Line, check_line, parse_record
+from results.journal import MAX_LINE_BYTES, DamageError, Line, check_line, parse_record
 from results.records import Record
 from search_spaces.errors import JournalError
+from search_spaces.outside import open_regular
 
 _BUFFER_BYTES = 1 << 20
 
@@ -39,7 +40,7 @@ class JournalReader:
     def continues(self) -> bool:
         """Whether the journal still holds what was read; a resumed run cuts what its checkpoint does not know."""
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 file.seek(self._num_bytes - len(self._last))
                 return file.read(len(self._last)) == self._last
         except OSError:
@@ -52,14 +53,14 @@ class JournalReader:
             JournalError: The file cannot be read, or, unless lenient, a line that is not the last is damaged.
         """
         try:
-            file = self.path.open("rb", buffering=_BUFFER_BYTES)
+            file = open_regular(self.path, buffer_bytes=_BUFFER_BYTES)
         except OSError as error:
             raise JournalError(
                 f"a journal must be a readable file, but got {error.strerror}", path=self.path
             ) from error
         with file:
             file.seek(self._num_bytes)
-            while (text := file.readline()).endswith(b"\n"):
+            while (text := file.readline(MAX_LINE_BYTES + 1)).endswith(b"\n") or len(text) > MAX_LINE_BYTES:
                 line: Line | None = None
                 try:
                     line = check_line(text)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from results import files as durable
 from search_spaces import strict_json
-from search_spaces.errors import DocumentError, RunFolderError
+from search_spaces.errors import DocumentError, RunFolderError, shown
 
 Kind = Literal["search", "retrain", "scaling", "family", "ensemble", "audit"]
 """A run, or what runs belong to: a sweep over scaling coefficients, or of spaces, targets and seeds; an ensemble; an
@@ -159,7 +159,8 @@ def open_run(path: Path, *, kind: Kind | None = None) -> RunDir:
     """Open an existing run folder.
 
     Raises:
-        RunFolderError: There is none, or it is not of this `kind`.
+        RunFolderError: There is none, it is not of this `kind`, or it holds a link, which could lead whoever writes to
+            it elsewhere, or a pipe or device.
     """
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing there"
@@ -172,10 +173,9 @@ def open_run(path: Path, *, kind: Kind | None = None) -> RunDir:
         case {"schema": 1, "kind": "search" | "retrain" | "scaling" | "family" | "ensemble" | "audit" as found_kind}:
             if kind not in (None, found_kind):
                 raise RunFolderError(f"must be a {kind} run, but got a {found_kind} run", path=path)
+            _refuse_links(path)
             return RunDir(path=path, kind=found_kind)
-    raise RunFolderError(
-        f"must be a run folder of schema {SCHEMA}, but {_IDENTITY} holds {str(identity)[:80]}", path=path
-    )
+    raise RunFolderError(f"must be a run folder of schema {SCHEMA}, but {_IDENTITY} holds {shown(identity)}", path=path)
 
 
 @contextlib.contextmanager
@@ -192,7 +192,7 @@ def lock(run: RunDir, *, patience_s: float = _PATIENCE_S, as_writer: bool = Fals
     """
     try:
         path = run.writer_lock_path if as_writer else run.lock_path
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise RunFolderError(f"must be writable, but got {error.strerror}", path=run.path) from error
     _held.add(descriptor)
@@ -211,7 +211,7 @@ def lock(run: RunDir, *, patience_s: float = _PATIENCE_S, as_writer: bool = Fals
 def is_locked(run: RunDir) -> bool:
     """Whether a process holds `lock` on the run."""
     try:
-        descriptor = os.open(run.lock_path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(run.lock_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -245,6 +245,29 @@ def environment_differences(old: Mapping[str, object], new: Mapping[str, object]
         for name in names
         if old.get(name) != new.get(name)
     ]
+
+
+def _refuse_links(run: Path) -> None:
+    """Refuse a run folder that holds, or of which a folder holds, anything but plain files and folders.
+
+    A run's own path may be a link, for whoever gave it knows where it leads.
+    """
+    try:
+        for entry in _plain_entries(run):
+            if entry.is_dir(follow_symlinks=False):
+                for _ in _plain_entries(Path(entry.path)):
+                    pass
+    except OSError as error:
+        raise RunFolderError(f"must be readable, but got {error.strerror}", path=run) from error
+
+
+def _plain_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+                what = "a link" if entry.is_symlink() else "a pipe or device"
+                raise RunFolderError(f"must hold files and folders alone, but got {what}", path=entry.path)
+            yield entry
 
 
 def _refuse_existing(path: Path) -> None:

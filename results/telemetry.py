@@ -18,8 +18,12 @@ from typing import Any
 from pydantic_core import from_json
 
 from search_spaces import strict_json
+from search_spaces.outside import open_regular
 
 logger = logging.getLogger(__name__)
+MAX_READ_BYTES = 1 << 28
+"""Taken at once; a day of a search is a hundredth of it."""
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Telemetry:
@@ -36,7 +40,7 @@ class Telemetry:
         plain = json.loads(json.dumps(event, default=str), parse_constant=str)
         line = self._prefix + strict_json.canonical(plain).encode() + b"\n"
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(self.path, _APPEND, 0o666)
             try:
                 os.write(descriptor, line)
             finally:
@@ -60,9 +64,9 @@ class TelemetryReader:
     def read(self) -> Sequence[dict[str, Any]]:
         """Events in order, each with at least `kind` and `t`; unreadable lines, or a missing file, are skipped."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 file.seek(self._num_bytes)
-                text = file.read()
+                text = file.read(MAX_READ_BYTES)
         except OSError:
             return self._events
         whole = text[: text.rfind(b"\n") + 1]
@@ -89,7 +93,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 def _ends_in_newline(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - 1))
             return file.read(1) in (b"", b"\n")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from results.checkpoint import Checkpoint
+from results.checkpoint import Checkpoint, restoring
 from results.records import EpochRecord
 from results.run_dir import RunDir
 from results.stopwatch import Stopwatch
@@ -20,7 +20,7 @@ from search_spaces.errors import CheckpointError, UsageError
 from search_spaces.strict_json import canonical, loads
 from supernet.calibrate import calibrate, synchronise
 from supernet.distributed import ALONE, Ranks
-from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
+from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, require_shapes, to_bytes
 from supernet.video_net import VideoNet
 from video.clips import ClipBatch
 
@@ -109,7 +109,8 @@ class Trainer:
         first_step = 0
         if checkpoint is not None:
             first_step = checkpoint.number
-            self._restore(checkpoint.blobs)
+            with restoring(None if run is None else run.checkpoints_path):
+                self._restore(checkpoint.blobs)
         with RunWriter(
             run,
             checkpoint,
@@ -252,11 +253,14 @@ class Trainer:
         if "trainer.json" not in blobs:
             raise CheckpointError("a checkpoint of retraining must hold trainer.json, but it does not")
         document = loads(blobs["trainer.json"])
+        average = self._update.average
         load_exactly(self._net, from_bytes(blobs["net.safetensors"]), source="the checkpoint")
         load_optimizer(self._update.optimizer, from_bytes(blobs["optimizer.safetensors"]))
-        for name, tensor in from_bytes(blobs["average.safetensors"]).items():
-            self._update.average.tensors[name].copy_(tensor)
-        self._update.average.num_updates = document["num_averaged"]
+        averaged = from_bytes(blobs["average.safetensors"])
+        require_shapes({name: tensor.shape for name, tensor in average.tensors.items()}, averaged, source="the average")
+        for name, tensor in averaged.items():
+            average.tensors[name].copy_(tensor)
+        average.num_updates = int(document["num_averaged"])
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(document["scaler"])
         loss, correct, clips = document["epoch"]

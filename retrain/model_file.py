@@ -14,18 +14,22 @@ from pydantic import ConfigDict, TypeAdapter
 from safetensors import SafetensorError, safe_open
 
 from results.files import remove_folder, sync_folder, write_file
+from search_spaces.ceilings import check_ceilings
 from search_spaces.errors import DocumentError, ManifestError, SpecError, WeightsError, shown
+from search_spaces.outside import open_regular
 from search_spaces.spec import ArchSpec, ClipGeometry
 from search_spaces.spec_json import fingerprint
 from search_spaces.strict_json import canonical, loads, pretty
 from search_spaces.typed_json import check_header, read_document, validate
 from search_spaces.variant import Variant
-from supernet.tensors import from_bytes, load_exactly, to_bytes
+from supernet.tensors import load_exactly, read_tensors, to_bytes
 from supernet.video_net import VideoNet
 from video.label_space import LabelHead, LabelSpace
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
+HEADER_BYTES = 1 << 24
+"""Room for the names of tensors, and for the card in a single file."""
 SCHEMA: Literal[1] = 1
 KIND: Literal["movinas.model"] = "movinas.model"
 
@@ -155,13 +159,15 @@ def load_model(path: Path) -> tuple[VideoNet, ModelCard]:
         card = _card_in_header(path)
     else:
         card, path = read_card(path), path / WEIGHTS
+    num_classes = len(card.class_names)
+    clip = ClipGeometry(num_frames=card.num_frames, resolution=card.resolution, rate_fps=card.rate_fps)
     try:
-        tensors = from_bytes(path.read_bytes())
-    except OSError as error:
-        raise WeightsError(f"must be a readable file, but got {error.strerror}", path=path) from error
-    except WeightsError as error:
+        check_ceilings(card.arch, card.variant, num_classes=num_classes, clip=clip)
+        net = VideoNet(card.arch, card.variant, num_classes=num_classes)
+    except SpecError as error:
         raise error.at(path=path) from error
-    net = VideoNet(card.arch, card.variant, num_classes=len(card.class_names))
+    num_bytes = sum(tensor.nbytes for tensor in net.state_dict().values())
+    tensors = read_tensors(path, max_bytes=2 * num_bytes + HEADER_BYTES)
     load_exactly(net, tensors, source=str(path))
     return net.eval(), card
 
@@ -180,9 +186,17 @@ def _card_in_header(path: Path) -> ModelCard:
 
 
 def _header(path: Path) -> dict[str, str]:
+    with open_regular(path):  # `safe_open` would wait for a pipe
+        pass
     with safe_open(path, framework="pt") as file:
         return file.metadata() or {}
 
 
 def _checked_card(document: object, *, path: Path) -> ModelCard:
-    return validate(_ADAPTER, check_header(document, kind=KIND, schema=SCHEMA, path=path), path=path)
+    checked = check_header(document, kind=KIND, schema=SCHEMA, path=path)
+    names = checked.get("class_names")
+    for number, name in enumerate(names) if isinstance(names, list) else ():
+        if not isinstance(name, str):
+            where = f"class_names[{number}]"
+            raise SpecError(f"must be a valid string, but got {shown(name)}", path=path, where=where)
+    return validate(_ADAPTER, checked, path=path, uncounted=("class_names",))

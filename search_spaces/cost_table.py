@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.cost import DataType
+from search_spaces.errors import SpaceError
 from search_spaces.forms import Form
 from search_spaces.latency_table import LatencyTable
 from search_spaces.prices import Arithmetic, Metric, Prices
@@ -24,6 +25,8 @@ from search_spaces.variant import Variant
 
 Integers = NDArray[np.int64]
 CHUNK = 4096
+MAX_ENTRIES = 1 << 20
+"""Costs that the tables of a space may hold in all: seconds of arithmetic. Those of the published spaces hold 5,040."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +196,7 @@ class CostTable:
 
     Raises:
         SpecError: The space's networks cannot be built in this variant.
+        SpaceError: So many choices that the tables would not fit.
         LatencyTableError: The times are of another space, variant, number of classes or clip.
     """
 
@@ -211,6 +215,7 @@ class CostTable:
         space.check_fits(variant)
         self._space = space
         self.forms = tuple(Form(clip or form.clip, form.variant) for form in space.forms(variant))
+        _check_entries(space, num_forms=len(self.forms))
         if latency is not None:
             for form in self.forms:
                 latency.check_of(space.hash, form.variant, num_classes=num_classes)
@@ -248,6 +253,16 @@ class CostTable:
         """Least and greatest cost for each of `forms`."""
         found = {table: table.bounds() for table in set(self.tables)}
         return tuple(found[table] for table in self.tables)
+
+
+def _check_entries(space: SearchSpace, *, num_forms: int) -> None:
+    num_widths, num_codes = len(space.width_multipliers), len(space.kernels) * len(space.expansions) * len(space.se)
+    found = len(space.blocks) * num_widths * (num_widths + 1) * num_codes * num_forms
+    if found > MAX_ENTRIES:
+        raise SpaceError(
+            f"a space must have at most {MAX_ENTRIES:,} costs of single layers to tell apart (blocks x widths^2 x "
+            f"kernels x expansions x se x forms), but space {space.name} has {found:,}"
+        )
 
 
 def _case(metric: Metric, form: Form) -> tuple[object, ...]:

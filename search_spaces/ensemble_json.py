@@ -15,7 +15,14 @@ from search_spaces.ensemble import EnsembleSpec
 from search_spaces.errors import SpecError, shown
 from search_spaces.spec_json import Provenance, SpecFile, parse_spec
 from search_spaces.strict_json import digest, essence
-from search_spaces.typed_json import check_fingerprint, check_header, read_document, validate, write_document
+from search_spaces.typed_json import (
+    MAX_VALUES,
+    check_fingerprint,
+    check_header,
+    read_document,
+    validate,
+    write_document,
+)
 
 SCHEMA: Literal[1] = 1
 KIND: Literal["movinas.ensemble"] = "movinas.ensemble"
@@ -109,7 +116,8 @@ def read_spec_or_ensemble(path: Path) -> SpecFile | EnsembleFile:
 
 def parse_ensemble(document: object, *, path: Path | None = None) -> EnsembleFile:
     """Check a parsed document; errors as `read_ensemble`."""
-    ensemble_file = validate(_ADAPTER, check_header(document, kind=KIND, schema=SCHEMA, path=path), path=path)
+    checked = check_header(document, kind=KIND, schema=SCHEMA, path=path)
+    ensemble_file = validate(_ADAPTER, checked, path=path, max_values=2 * MAX_VALUES)
     actual = ensemble_fingerprint(ensemble_file.ensemble)
     check_fingerprint(ensemble_file.fingerprint, actual=actual, of="ensemble", path=path)
     return ensemble_file

@@ -1,13 +1,17 @@
 """Every error that movinas raises on purpose, in one tree.
 
-A leaf also derives from the builtin that fits. The text is one line: what must hold, what was found, and where;
-the same facts are attributes. The command line maps the tree to exit codes (`exit_code`) and prints no traceback.
+A leaf also derives from the builtin that fits. The text is one printable line: what must hold, what was found, and
+where; the same facts are attributes. The command line maps the tree to exit codes (`exit_code`) and prints no
+traceback.
 """
 
 import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
+
+MAX_WHERE = 300
+"""Characters of a place that a message has room for."""
 
 
 class MovinasError(Exception):
@@ -30,14 +34,14 @@ class MovinasError(Exception):
         line: int | None = None,
         where: str | None = None,
     ) -> None:
-        self.message = " ".join(message.split())
+        self.message = printable(" ".join(message.split()))
         self.path = None if path is None else Path(path)
         self.line = line
         self.where = where
-        place = "" if self.path is None else str(self.path)
+        place = "" if self.path is None else printable(str(self.path))
         if line is not None:
             place = f"{place}:{line}"
-        prefix = ": ".join(part for part in (place, where) if part)
+        prefix = ": ".join(part for part in (place, printable(where or "")[:MAX_WHERE]) if part)
         super().__init__(f"{prefix}: {self.message}" if prefix else self.message)
 
     def at(
@@ -53,6 +57,15 @@ class MovinasError(Exception):
             where=self.where if self.where is not None else where,
         )
         return located
+
+
+def printable(text: str) -> str:
+    """A text without what could command a terminal, change the order of its letters, or fail to be written."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )
 
 
 def shown(value: object) -> str:

@@ -244,13 +244,20 @@ def read_table(path: Path) -> LatencyTable:
     try:
         document = check_header(load(path, max_bytes=MAX_BYTES), kind=KIND, schema=SCHEMA, path=path)
         content = {name: value for name, value in document.items() if name not in ("schema", "kind", "fingerprint")}
-        table = validate(_ADAPTER, content, path=path)
+        _check_seconds(content.get("seconds"))
+        table = validate(_ADAPTER, content, path=path, uncounted=("seconds",))
         check_fingerprint(
             str(document.get("fingerprint")), actual=digest(asdict(table)), of="the other fields", path=path
         )
     except (DocumentError, SpecError) as error:
         raise LatencyTableError(error.message, path=path, where=error.where) from error
     return table
+
+
+def _check_seconds(seconds: object) -> None:
+    for key, value in seconds.items() if isinstance(seconds, dict) else ():
+        if not isinstance(value, int | float):
+            raise SpecError(f"must be a valid number, but got {shown(value)}", where=f"seconds.{key}")
 
 
 def _difference(found: Mapping[str, object], wanted: Mapping[str, object]) -> str:

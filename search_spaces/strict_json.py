@@ -7,15 +7,24 @@ None of that may pass for a document here.
 import dataclasses
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import DocumentError, shown
+from search_spaces.outside import open_regular
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_INTEGER = 1 << 63
+# possessive, and ended by the end too, so that no text makes it look twice at anything
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_DEEPER = {byte: 1 if byte in b"[{" else -1 for byte in b"[]{}"}
+_LONG_INTEGER = re.compile(rb"[:,\[ ]-?[0-9]{19}")
 
 
 def loads(text: str | bytes, *, max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
@@ -52,7 +61,7 @@ def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
         DocumentError: The file cannot be read, or its text breaks a limit of `loads`.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
         raise DocumentError(f"must be a readable file, but got {error.strerror}", path=path) from error
@@ -60,6 +69,30 @@ def load(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:  # noqa: ANN401
         return loads(data, max_bytes=max_bytes)
     except DocumentError as error:
         raise error.at(path=path) from error
+
+
+def check_quickly(data: bytes) -> None:
+    """Refuse JSON that `loads` would refuse for its depth, integers or names, for a reader that checks all else.
+
+    Raises:
+        DocumentError: Nested deeper than 32, a field named twice, or an integer beyond 63 bits.
+    """
+    if _LONG_INTEGER.search(data):
+        loads(data, max_bytes=len(data))
+    _check_depth(data)
+    try:
+        json.loads(data.decode("utf-8"), object_pairs_hook=_unique_fields)
+    except DocumentError:
+        raise
+    except ValueError:  # whoever reads it says what else is wrong
+        return
+
+
+def num_values(value: object) -> int:
+    """How many values a document holds: itself, and all that lie in its objects and lists."""
+    if isinstance(value, dict):
+        return 1 + sum(map(num_values, value.values()))
+    return 1 + sum(map(num_values, value)) if isinstance(value, list) else 1
 
 
 def canonical(value: object) -> str:
@@ -91,30 +124,15 @@ def pretty(value: object) -> str:
 
 
 def _check_depth(data: bytes) -> None:
-    depth, in_string, escaped = 0, False, False
-    for byte in data:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise DocumentError(f"a document must nest at most {MAX_DEPTH} deep, but got more")
-        elif byte in b"]}":
-            depth -= 1
+    brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_DEEPER.__getitem__, brackets)), default=0) > MAX_DEPTH:
+        raise DocumentError(f"a document must nest at most {MAX_DEPTH} deep, but got more")
 
 
 def _unique_fields(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise DocumentError(f"a field must stand once, but got {', '.join(map(shown, twice[:3]))} more than once")
     return fields
 

@@ -1,16 +1,19 @@
 """JSON documents of a kind and schema, checked against a dataclass; an error names the place of what is wrong."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from search_spaces.errors import DocumentError, MovinasError, SpecError, shown
-from search_spaces.strict_json import canonical, load, pretty
+from search_spaces.strict_json import canonical, load, num_values, pretty
 
 T = TypeVar("T")
+
+MAX_VALUES = 1 << 14
+"""Numbers, texts, lists and objects of a document; a spec of 16 blocks of 64 layers with its genotype has 13,000."""
 
 
 def read_document(path: Path) -> Any:  # noqa: ANN401
@@ -40,12 +43,31 @@ def check_header(document: object, *, kind: str, schema: int, path: Path | None)
     return document
 
 
-def validate(adapter: TypeAdapter[T], document: object, *, path: Path | None) -> T:
+def validate(
+    adapter: TypeAdapter[T],
+    document: object,
+    *,
+    path: Path | None,
+    uncounted: Collection[str] = (),
+    max_values: int = MAX_VALUES,
+) -> T:
     """The value that a document describes.
 
+    Args:
+        adapter: Of its type.
+        document: As JSON has it.
+        path: Where it was read, for errors.
+        uncounted: Fields that may be of any size, whose contents the caller has checked.
+        max_values: How many values the rest may have: every wrong one costs a kilobyte before the first is told.
+
     Raises:
-        SpecError: An unknown or missing field, or a value of another type or outside its range.
+        SpecError: An unknown or missing field, a value of another type or outside its range, or too many values.
     """
+    counted = document
+    if isinstance(document, dict):
+        counted = {name: content for name, content in document.items() if name not in uncounted}
+    if (found := num_values(counted)) > max_values:
+        raise SpecError(f"a document must hold at most {max_values} values, but got {found}", path=path)
     try:
         return adapter.validate_json(canonical(document))
     except ValidationError as error:
@@ -71,8 +93,9 @@ def write_document(document: Mapping[str, object], path: Path) -> None:
     temporary = path.with_name(f".{path.stem}.tmp-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            with temporary.open("x", encoding="utf-8") as file:
                 file.write(pretty(document))
                 file.flush()
                 os.fsync(file.fileno())

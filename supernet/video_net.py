@@ -6,6 +6,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from search_spaces.ceilings import check_ceilings
 from search_spaces.errors import UsageError
 from search_spaces.spec import (
     INPUT_CHANNELS,
@@ -16,7 +17,7 @@ from search_spaces.spec import (
     has_skip_projection,
     layer_name,
 )
-from search_spaces.variant import Convolution, Variant, check_fits
+from search_spaces.variant import Convolution, Variant
 from supernet.layers import Bottleneck, ConvNorm, Head
 from supernet.state import State, StateForm
 from supernet.timeline import Timeline
@@ -35,7 +36,7 @@ class VideoNet(nn.Module):
         drop_path: Stochastic depth of the last layer, in training, in [0, 1); layer i of L has i / L of it.
 
     Raises:
-        SpecError: The spec cannot be built in this variant.
+        SpecError: The spec cannot be built in this variant, or is above a ceiling (`search_spaces.ceilings`).
     """
 
     def __init__(
@@ -164,8 +165,11 @@ def build(
         shared_kernels: What every layer of a supernet chooses from. Without, each layer has the kernel of `spec`, a
             skip is projected only where that is needed, and running statistics are kept.
         convs: Forms of convolution that every layer of a supernet chooses from. Without, that of the variant.
+
+    Raises:
+        SpecError: As `VideoNet`.
     """
-    check_fits(spec, variant)
+    check_ceilings(spec, variant, num_classes=num_classes, kernels=tuple(shared_kernels))
     generator, running = torch.Generator().manual_seed(seed), not shared_kernels
     stem = ConvNorm(
         INPUT_CHANNELS,

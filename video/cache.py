@@ -8,6 +8,7 @@ is forced to the disk: an entry that does not hold what it must is removed and m
 import hashlib
 import logging
 import os
+import re
 import time
 import zlib
 from pathlib import Path
@@ -17,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.errors import UsageError, VideoError
+from search_spaces.outside import open_regular
 from video.container import DECODER_VERSION
 from video.frames import Frames
 
 ENTRY_SUFFIX: Final = ".frames"
 TEMPORARY_SUFFIX: Final = ".tmp"
+_TEMPORARY: Final = re.compile(r"[0-9a-f]{64}\.[0-9]+\.[0-9]+\.tmp")
 ORPHAN_AGE_S: Final = 600.0
 MAX_MAPPED: Final = 8192
 """Entries that a process keeps mapped; the system allows some 65,000 mappings."""
@@ -95,13 +98,13 @@ class FrameCache:
             return self._mapped[key]
         path = self._root / f"{key}{ENTRY_SUFFIX}"
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 edges_s, checksum, frames = _read_entry(file, path)
             _check_pixels(frames, checksum)
             entry = Frames(times_s=edges_s[:-1], frames=frames, duration_s=float(edges_s[-1]))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError, VideoError) as error:
+        except (OSError, ValueError, EOFError, MemoryError, OverflowError, VideoError) as error:
             _log.warning("removing the damaged cache entry %s: %s", path, error)
             path.unlink(missing_ok=True)
             return None
@@ -173,6 +176,8 @@ def _checksum(pixels: NDArray[np.uint8]) -> int:
 def _sweep(root: Path) -> None:
     oldest = time.time() - ORPHAN_AGE_S
     for path in root.glob(f"*{TEMPORARY_SUFFIX}"):
+        if _TEMPORARY.fullmatch(path.name) is None:  # somebody else's
+            continue
         try:
             if path.stat().st_mtime < oldest:
                 path.unlink()

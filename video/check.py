@@ -17,6 +17,7 @@ from typing import Any, Final, final
 
 from search_spaces import strict_json
 from search_spaces.errors import DocumentError, UsageError, VideoError
+from search_spaces.outside import append_regular
 from video.decode import DECODER_VERSION, check_frames, open_video
 from video.manifest import VideoItem
 
@@ -97,7 +98,7 @@ class Memory:
         self._path = path
         self._known: dict[str, dict[str, Any]] = {}
         try:
-            with path.open("a+b") as file:
+            with append_regular(path) as file:
                 file.seek(0)
                 self._torn = False
                 while line := file.readline(_MAX_LINE_BYTES):
@@ -125,7 +126,7 @@ class Memory:
         self._known[key] = entry
         line = (b"\n" if self._torn else b"") + strict_json.canonical(entry).encode() + b"\n"
         try:
-            with self._path.open("ab") as file:
+            with append_regular(self._path) as file:
                 file.write(line)
         except OSError as error:
             raise UsageError(

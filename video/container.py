@@ -26,6 +26,8 @@ from video.source import Source, file_source
 DECODER_VERSION: Final = f"1-av{av.__version__}"
 """Changes whenever the pixels of the same file may change; part of every cache key."""
 
+MAX_PIXELS: Final = 1 << 26
+"""Of a frame, twice those of 8K: a header of a few bytes must not make a decoder take gigabytes."""
 MAX_SLACK_S = 0.5
 MAX_STEP_BACK_S = 1.0
 """A live source that falls back by more has set its clock anew, and is not merely out of order."""
@@ -45,7 +47,13 @@ _SCALER_OPTIONS = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else
 
 
 def open_video(path: Path) -> AbstractContextManager["VideoFile"]:
-    """A video file to read from once; see `open_source`."""
+    """A video file to read from once; see `open_source`.
+
+    Raises:
+        VideoError: A pipe or device, which could be waited for without end; as a stream it has a time limit.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise VideoError("must be a file, but got a pipe or device", path=path)
     return open_source(file_source(path))
 
 
@@ -278,8 +286,14 @@ def quarter_turns(frame: VideoFrame) -> int:
 def _open(source: Source) -> tuple[InputContainer, VideoStream]:
     # Only what the source itself needs: a play list must not make us read from the network, nor from this machine.
     options = {"protocol_whitelist": source.protocols, **source.options}
+    limits = {"max_pixels": str(MAX_PIXELS)}
     container = av.open(
-        source.address, mode="r", format=source.format, metadata_errors="ignore", container_options=options
+        source.address,
+        mode="r",
+        format=source.format,
+        metadata_errors="ignore",
+        options=limits,  # of the decoders that look at the first frames
+        container_options=options,
     )
     try:
         stream = container.streams.best("video")
@@ -288,6 +302,7 @@ def _open(source: Source) -> tuple[InputContainer, VideoStream]:
         codec = cast("VideoCodecContext | None", stream.codec_context)  # PyAV's stubs do not know that it may be None
         if codec is None or not stream.time_base:
             raise source.error("must have a video stream of a known codec and time base, but got another")
+        codec.options = limits
         codec.thread_type = "NONE"
         codec.thread_count = 1
     except BaseException:

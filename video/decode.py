@@ -106,14 +106,22 @@ def decode_frames(
         return frames_at(video, times_s, short_side=short_side, start_s=start_s, end_s=end_s)
 
 
-def decode_all(path: Path, *, short_side: int, start_s: float = 0.0, end_s: float | None = None) -> Frames:
+def decode_all(
+    path: Path,
+    *,
+    short_side: int,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    max_bytes: int | None = None,
+) -> Frames:
     """Every frame of a segment; its `at` gives the pixels of `decode_frames`, bit for bit.
 
     Raises:
-        VideoError: As `decode_frames`, the times being all of the segment.
+        VideoError: As `decode_frames`, the times being all of the segment; or pixels of more than `max_bytes`, whatever
+            the header says.
     """
     with open_video(path) as video:
-        return all_frames(video, short_side=short_side, start_s=start_s, end_s=end_s)
+        return all_frames(video, short_side=short_side, start_s=start_s, end_s=end_s, max_bytes=max_bytes)
 
 
 def segment_duration_s(video: VideoFile, *, start_s: float, end_s: float | None) -> float:
@@ -162,7 +170,14 @@ def frames_at(
     return np.stack([images[index] for index in back.reshape(-1)])
 
 
-def all_frames(video: VideoFile, *, short_side: int, start_s: float = 0.0, end_s: float | None = None) -> Frames:
+def all_frames(
+    video: VideoFile,
+    *,
+    short_side: int,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    max_bytes: int | None = None,
+) -> Frames:
     """`decode_all` of an open video."""
     duration_s = segment_duration_s(video, start_s=start_s, end_s=end_s)
     times_s: list[float] = []
@@ -170,6 +185,8 @@ def all_frames(video: VideoFile, *, short_side: int, start_s: float = 0.0, end_s
     for timed in _segment(video, start_s=start_s, end_s=end_s, first_s=start_s, needed_s=duration_s):
         times_s.append(timed[0])
         images += _repeated(video, timed, 1, short_side=short_side)
+        if max_bytes is not None and len(images) * images[-1].nbytes > max_bytes:
+            raise video.error(f"a segment must have at most {max_bytes} bytes of pixels, but got more")
     return Frames(times_s=np.array(times_s), frames=np.stack(images), duration_s=duration_s)
 
 

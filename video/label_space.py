@@ -15,6 +15,8 @@ from search_spaces.errors import ManifestError, shown
 
 SEPARATOR: Final = ":"
 """Between the name of a head and that of a class: `verb:open`."""
+MAX_HEADS: Final = 64
+MAX_CLASSES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +26,21 @@ class LabelHead:
     Attributes:
         name: Of the head.
         num_classes: How many of the classes are its own, at least 1.
+
+    Raises:
+        ManifestError: None, or more than a million.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     name: str
     num_classes: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_classes <= MAX_CLASSES:
+            raise ManifestError(
+                f"a head must have 1 to {MAX_CLASSES} classes, but got {self.num_classes}", where="num_classes"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +62,21 @@ class LabelSpace:
         if not self.heads:
             return
         names = [head.name for head in self.heads]
+        if len(names) > MAX_HEADS:
+            raise ManifestError(f"there must be at most {MAX_HEADS} heads, but got {len(names)}", where="heads")
         if self.multi_label or len(names) < 2 or names != sorted(set(names)) or not all(names):
             raise ManifestError(
                 f"heads must be at least two with different names, sorted, each with one class per video, but got "
                 f"{shown(names)}, multi_label={self.multi_label}",
                 where="heads",
             )
-        expected = [head.name for head in self.heads for _ in range(max(1, head.num_classes))]
+        if sum(head.num_classes for head in self.heads) != len(self.class_names):
+            raise ManifestError(
+                f"class_names must be as many as the heads have classes, but got {len(self.class_names)} for "
+                f"{shown(self.heads)}",
+                where="class_names",
+            )
+        expected = [head.name for head in self.heads for _ in range(head.num_classes)]
         found = [name.partition(SEPARATOR)[0] for name in self.class_names]
         if found != expected or any(SEPARATOR in name for name in names):
             raise ManifestError(
@@ -118,7 +137,8 @@ class LabelSpace:
         """
         if not self.multi_label and not labels:
             raise ManifestError(
-                f"labels must be different class numbers from 0, at least one, but got {list(labels)}", where="labels"
+                f"labels must be different class numbers from 0, at least one, but got {shown(list(labels))}",
+                where="labels",
             )
         if max(labels, default=0) >= self.num_classes:
             raise ManifestError(
@@ -128,6 +148,6 @@ class LabelSpace:
             counts = [sum(part.start <= label < part.stop for label in labels) for part in self.parts.values()]
             if set(counts) != {1}:
                 raise ManifestError(
-                    f"labels must name one class of each head, {', '.join(self.parts)}, but got {list(labels)}",
+                    f"labels must name one class of each head, {', '.join(self.parts)}, but got {shown(list(labels))}",
                     where="labels",
                 )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, get_args
 
 from search_spaces.errors import DocumentError, ManifestError, shown
+from search_spaces.outside import open_regular
 from search_spaces.strict_json import MAX_BYTES, canonical, loads
 from video.label_space import LabelHead, LabelSpace
 
@@ -26,6 +27,7 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 SCHEMA: Final = 1
 KIND: Final = "movinas.manifest"
+MAX_VIDEOS: Final = 1 << 23
 _HEADER_FIELDS: Final = ("schema", "kind", "class_names")
 _OPTIONAL_HEADER_FIELDS: Final = ("multi_label",)
 _REQUIRED_FIELDS: Final = ("id", "path", "labels", "split")
@@ -59,12 +61,12 @@ class VideoItem:
         if self.group is not None:
             check_name("group", self.group)
         if not self.path.is_absolute():
-            raise ManifestError(f"a path must be absolute, but got path={str(self.path)!r}", where="path")
+            raise ManifestError(f"a path must be absolute, but got path={shown(str(self.path))}", where="path")
         if self.split not in SPLITS:
             raise ManifestError(f"a split must be train, val or test, but got {self.split!r}", where="split")
         if len(set(self.labels)) != len(self.labels) or min(self.labels, default=0) < 0:
             raise ManifestError(
-                f"labels must be different class numbers from 0, but got {list(self.labels)}", where="labels"
+                f"labels must be different class numbers from 0, but got {shown(list(self.labels))}", where="labels"
             )
         start_s = self.start_s or 0.0
         end_s = start_s + 1.0 if self.end_s is None else self.end_s
@@ -123,16 +125,19 @@ def load_manifest(path: Path) -> Manifest:
     """Read a manifest, line by line.
 
     Raises:
-        ManifestError: No such file, or a line that does not hold what it must; the error names it.
+        ManifestError: No such file, a line that does not hold what it must, or more than 8 Mi of them; the error names
+            the line.
     """
     folder = _folder_of(path)
     items: list[VideoItem] = []
     known: set[str] = set()
     number = 1
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             space = _parse_header(_next_line(file))
             for number, line in enumerate(_lines(file), start=2):  # noqa: B007
+                if len(items) == MAX_VIDEOS:
+                    raise ManifestError(f"a manifest must have at most {MAX_VIDEOS} videos, but got more")
                 item = _parse_item(line, space=space, folder=folder)
                 _check_member(item, space=space, known=known)
                 known.add(item.id)
@@ -213,9 +218,9 @@ def _labels_by_head(labels: Collection[int], space: LabelSpace) -> dict[str, int
 def _parse_header(line: bytes) -> LabelSpace:
     fields = _fields(loads(line), required=_HEADER_FIELDS, optional=_OPTIONAL_HEADER_FIELDS)
     if fields["kind"] != KIND:
-        raise ManifestError(f"the first line must have kind {KIND!r}, but got {fields['kind']!r}", where="kind")
+        raise ManifestError(f"the first line must have kind {KIND!r}, but got {shown(fields['kind'])}", where="kind")
     if fields["schema"] != SCHEMA or isinstance(fields["schema"], bool):
-        raise ManifestError(f"schema must be {SCHEMA}, but got {fields['schema']!r}", where="schema")
+        raise ManifestError(f"schema must be {SCHEMA}, but got {shown(fields['schema'])}", where="schema")
     multi_label = fields.get("multi_label", False)
     if not isinstance(multi_label, bool):
         raise ManifestError(f"multi_label must be true or false, but got {_type(multi_label)}", where="multi_label")
@@ -241,11 +246,11 @@ def _names(names: object, *, where: str) -> tuple[str, ...]:
 def _parse_labels(labels: object, space: LabelSpace) -> tuple[int, ...]:
     if not space.heads:
         if not isinstance(labels, list) or not all(_is_integer(label) for label in labels):
-            raise ManifestError(f"labels must be a list of integers, but got {labels!r}", where="labels")
+            raise ManifestError(f"labels must be a list of integers, but got {shown(labels)}", where="labels")
         return tuple(labels)
     if not isinstance(labels, dict) or set(labels) != set(space.parts):
         raise ManifestError(
-            f"labels must map each head, {', '.join(space.parts)}, to the number of a class, but got {labels!r}",
+            f"labels must map each head, {', '.join(space.parts)}, to the number of a class, but got {shown(labels)}",
             where="labels",
         )
     for head, part in space.parts.items():
@@ -287,7 +292,7 @@ def _fields(
     for name in document:
         if name not in required and name not in optional:
             known = ", ".join([*required, *optional])
-            raise ManifestError(f"a line must have no other fields than {known}, but got {name!r}")
+            raise ManifestError(f"a line must have no other fields than {known}, but got {shown(name)}")
     return document
 
 
@@ -302,7 +307,7 @@ def _split(fields: Mapping[str, Any]) -> Split:
     for split in SPLITS:
         if fields["split"] == split:
             return split
-    raise ManifestError(f"a split must be train, val or test, but got {fields['split']!r}", where="split")
+    raise ManifestError(f"a split must be train, val or test, but got {shown(fields['split'])}", where="split")
 
 
 def _seconds(fields: Mapping[str, Any], name: str) -> float | None:
@@ -325,7 +330,7 @@ def _type(value: object) -> str:
 def _check_member(item: VideoItem, *, space: LabelSpace, known: Collection[str]) -> None:
     space.check(item.labels)
     if item.id in known:
-        raise ManifestError(f"an id must be unique, but got {item.id!r} again", where="id")
+        raise ManifestError(f"an id must be unique, but got {shown(item.id)} again", where="id")
 
 
 def _check_class_names(names: tuple[str, ...]) -> None:
@@ -334,7 +339,9 @@ def _check_class_names(names: tuple[str, ...]) -> None:
     for name, count in Counter(names).items():
         check_name("class_names", name)
         if count > 1:
-            raise ManifestError(f"class_names must be different, but got {name!r} {count} times", where="class_names")
+            raise ManifestError(
+                f"class_names must be different, but got {shown(name)} {count} times", where="class_names"
+            )
 
 
 def check_name(field: str, name: str) -> None:

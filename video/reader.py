@@ -201,7 +201,13 @@ class ClipReader:
         if self._cache is None or num_bytes > MAX_ENTRY_BYTES or not self._cache.has_room(num_bytes):
             return None
         try:
-            frames = decode_all(item.path, short_side=self.short_side, start_s=item.start_s or 0.0, end_s=item.end_s)
+            frames = decode_all(
+                item.path,
+                short_side=self.short_side,
+                start_s=item.start_s or 0.0,
+                end_s=item.end_s,
+                max_bytes=MAX_ENTRY_BYTES,
+            )
         except VideoError:
             return None
         self._cache.put(self._cache_key(item), frames)

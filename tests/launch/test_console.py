@@ -46,3 +46,18 @@ def test_progress_away_from_a_terminal_ends_with_its_last_line(capsys):
     assert len(lines) == 1
     assert lines[0].startswith("work 3/3")
     assert lines[0].endswith("text")
+
+
+def test_names_from_files_command_no_terminal(capsys):
+    evil = "\x1b[2J[/red]\u202e\ud800"
+    console.show(f"a {evil}\n\tb")
+    console.log(evil)
+    console.error(evil)
+    console.show_table(evil, (evil, "[bold]b"), [(evil, "[link=x]c")])
+    captured = capsys.readouterr()
+    for text in (captured.out, captured.err):
+        assert "\\x1b[2J[/red]\\u202e\\ud800" in text
+        assert "\x1b" not in text
+    assert captured.out.startswith("a \\x1b")
+    assert "[bold]b" in captured.out
+    assert "[link=x]c" in captured.out

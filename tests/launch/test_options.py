@@ -167,3 +167,11 @@ def test_yaml_round_trip():
 def test_yaml_that_is_not_these_options(text):
     with pytest.raises(UsageError, match="a configuration must hold the options of its command"):
         from_yaml(Kept, text)
+
+
+@pytest.mark.parametrize("flag", [["--config", "{}"], ["--config={}"], ["--conf={}"]])
+def test_a_configuration_file_is_checked_before_it_is_read(tmp_path, flag):
+    path = tmp_path / "c.yaml"
+    path.write_text("rate: &a 1\n")
+    with pytest.raises(UsageError, match=r"c\.yaml:1: a configuration must have no anchors"):
+        parse(Options, [argument.format(path) for argument in flag], prog="movinas x")

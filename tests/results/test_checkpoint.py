@@ -7,9 +7,9 @@ import random
 import faults
 import pytest
 
-from results.checkpoint import MANIFEST, load_newest, save_checkpoint
+from results.checkpoint import MANIFEST, load_newest, restoring, save_checkpoint
 from search_spaces import strict_json
-from search_spaces.errors import CheckpointError
+from search_spaces.errors import CheckpointError, JournalError
 
 OLD = {"weights.safetensors": b"old weights" * 3, "state.json": b"{}"}
 NEW = {"weights.safetensors": b"new weights!" * 3, "state.json": b'{"step": 2}', "empty": b""}
@@ -278,3 +278,28 @@ def test_killed_at_any_call_the_old_or_the_new_loads(root, which):
         for path in root.glob("step_00000002"):
             path.rename(root.parent / f"used-{number}")
     assert number > 10
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), TypeError("b"), ValueError("c"), RuntimeError("d"), AttributeError("e")]
+)
+def test_state_that_does_not_fit_is_the_fault_of_the_checkpoint(root, error):
+    message = rf"must hold a state of this run, but got .{type(error).__name__}: "
+    with pytest.raises(CheckpointError, match=message), restoring(root):
+        raise error
+
+
+def test_errors_of_ours_and_of_others_pass_through(root):
+    for error in (JournalError("x"), KeyboardInterrupt(), OSError("y")):
+        with pytest.raises(type(error)), restoring(root):
+            raise error
+
+
+def test_a_manifest_of_too_many_files_is_refused(root):
+    folder = save_checkpoint(root, 1, {"a": b""}, num_records=0)
+    document = strict_json.load(folder / MANIFEST)
+    del document["sha256"]
+    document["files"] = [0] * 5000
+    (folder / MANIFEST).write_text(strict_json.pretty({**document, "sha256": strict_json.digest(document)}))
+    with pytest.raises(CheckpointError, match=r"MANIFEST\.json names more than 256 files"):
+        load_newest(root)

@@ -306,3 +306,34 @@ def test_records_that_nobody_waited_for_are_read_at_once_and_cut_off_where_the_d
         assert path.read_bytes() == synced
         with pytest.raises(JournalError, match="open"):
             journal.sync()
+
+
+def forged(body: bytes) -> bytes:
+    """A line with the checksum that it should have."""
+    return b'{"crc32":"%08x",%b\n' % (zlib.crc32(b"{" + body), body)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b'"step":0', b'"step":0,"step":1', "step: a field must stand once, but got 'step' more than once"),
+        (b'"step":0', b'"step":99999999999999999999', "step: an integer must have at most 63 bits"),
+        (b'"step":0', b'"step":' + b"[" * 40 + b"]" * 40, "step: a document must nest at most 32 deep"),
+    ],
+)
+def test_forged_lines_are_refused(path, old, new, message):
+    body = encode(made_runs.step(0))[20:-1]
+    assert body.count(old) == 1
+    path.write_bytes(forged(body.replace(old, new)) + encode(made_runs.step(1)))
+    with pytest.raises(JournalError, match=f"journal.jsonl:1: {message}"):
+        read_journal(path)
+
+
+def test_a_line_without_end_is_refused(path, monkeypatch):
+    monkeypatch.setattr("results.journal.MAX_LINE_BYTES", 4096)
+    line = encode(made_runs.step(0))
+    path.write_bytes(line + b"x" * 9000 + b"\n" + line)
+    with pytest.raises(JournalError, match=r"journal.jsonl:2: a line must have at most 4096 bytes, but got more"):
+        read_journal(path)
+    with pytest.raises(JournalError, match=r"start: a record must take at most 4096 bytes"):
+        encode(made_runs.start(class_names=("x" * 5000,)))

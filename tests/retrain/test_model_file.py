@@ -219,3 +219,22 @@ def test_heads_survive_a_file(tmp_path):
     card = dataclasses.replace(CARD_OF_TINY, class_names=space.class_names, heads=space.heads)
     save_model(made(), card, tmp_path / "model")
     assert read_card(tmp_path / "model").label_space == space
+
+
+def test_a_card_of_a_network_that_no_machine_could_hold_is_refused_before_it_is_built(folder):
+    change_card(folder, num_frames=1 << 14, resolution=1 << 12, short_side=1 << 12)
+    with pytest.raises(SpecError, match=r"must have at most [0-9,]+ (multiply-adds per clip|bytes of activations)"):
+        load_model(folder)
+
+
+def test_weights_of_many_times_the_network_are_not_read(folder):
+    with (folder / WEIGHTS).open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: must be a readable file, but got more than \d+ bytes"):
+        load_model(folder)
+
+
+def test_a_card_with_a_flood_of_values_is_refused(folder):
+    change_card(folder, heads=[0] * 100_000)
+    with pytest.raises(SpecError, match=r"a document must hold at most 16384 values, but got 100\d{3}"):
+        load_model(folder)

@@ -8,7 +8,7 @@ from made_spaces import TINY, TINY_CHOSEN, TINY_CLIPS, TINY_CONVS, clips, every_
 
 from search_spaces.cost import cost, part_costs
 from search_spaces.cost_table import CHUNK, CostTable, cost_table
-from search_spaces.errors import SpecError
+from search_spaces.errors import SpaceError, SpecError
 from search_spaces.movinet import A2, NANO
 from search_spaces.variant import VARIANTS, Variant
 
@@ -125,3 +125,11 @@ def test_costs_far_above_32_bits_are_exact():
     expected = slow_costs(A2, BASE, indices_ND, num_classes=600, clip=clip)["macs"]
     assert min(expected) > 1 << 40
     assert CostTable(A2, BASE, metric="macs", num_classes=600, clip=clip).costs(indices_ND).tolist() == expected
+
+
+def test_a_space_of_too_many_costs_is_refused_before_any_is_computed():
+    numbers = tuple(1.0 + number / 64 for number in range(64))
+    kernels = tuple(f"{time}x{height}x{height}" for time in (1, 3, 5, 7) for height in (1, 3, 5, 7, 9, 11, 13, 15))
+    space = dataclasses.replace(NANO, expansions=numbers, width_multipliers=numbers, kernels=kernels)
+    with pytest.raises(SpaceError, match=r"at most 1,048,576 costs .* but space nano has \d\d,\d{3},\d{3}"):
+        CostTable(space, BASE, metric="macs", num_classes=7)

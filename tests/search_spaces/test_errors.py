@@ -74,3 +74,12 @@ def test_an_error_survives_the_way_back_from_a_worker_process():
 def test_shown_is_printable_and_short(value, text):
     assert shown(value) == text
     assert len(text) <= 80
+
+
+def test_a_message_commands_no_terminal():
+    error = SpecError("must be odd, but got \x1b[2J\u202e\ud800 é", path="a\x07b/ü.json", where="k\x1b" + "x" * 500)
+    assert str(error).isprintable()
+    assert error.message == "must be odd, but got \\x1b[2J\\u202e\\ud800 é"
+    assert str(error).startswith("a\\x07b/ü.json: k\\x1bxxx")
+    assert len(str(error)) < 400
+    assert error.path == Path("a\x07b/ü.json")

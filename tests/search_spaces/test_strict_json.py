@@ -1,11 +1,13 @@
+import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_spaces.errors import DocumentError
-from search_spaces.strict_json import MAX_BYTES, MAX_DEPTH, canonical, load, loads, pretty
+from search_spaces.strict_json import MAX_BYTES, MAX_DEPTH, canonical, check_quickly, load, loads, num_values, pretty
 
 VALUES = st.recursive(
     st.none()
@@ -110,3 +112,46 @@ def test_errors_of_a_file_name_it(tmp_path):
         load(path)
     path.write_text('{"a": [1]}')
     assert load(path) == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" + ",".join(f'"{number}":1' for number in [*range(60_000), 0]) + "}",
+        '"' + '\\"' * 500_000,
+        '"' + "\\" * 1_000_001,
+        '"[' * 400_000,
+        "[" + "9" * 1_000_000 + "]",
+        "[0." + "9" * 1_000_000 + "]",
+        "[-" * 500_000,
+    ],
+    ids=["a name twice among many", "escapes", "backslashes", "quotes", "digits", "places", "depth"],
+)
+def test_no_text_takes_long(text):
+    begin_s = time.process_time()
+    with contextlib.suppress(DocumentError):
+        loads(text)
+    assert time.process_time() - begin_s < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"a":{"b":1,"b":2}}', "a field must stand once, but got 'b' more than once"),
+        (b'{"a":9223372036854775808}', "an integer must have at most 63 bits"),
+        (b"[" * 33 + b"]" * 33, "must nest at most 32 deep"),
+    ],
+)
+def test_the_quick_check_refuses_what_others_would_read(text, message):
+    with pytest.raises(DocumentError, match=message):
+        check_quickly(text)
+
+
+@pytest.mark.parametrize("text", [b'{"a":9223372036854775807,"b":"99999999999999999999"}', b"no JSON", b"\xff", b""])
+def test_the_quick_check_leaves_all_else_to_others(text):
+    check_quickly(text)
+
+
+def test_values_are_counted():
+    assert num_values(1) == 1
+    assert num_values({"a": [1, {"b": []}], "c": "x"}) == 6

@@ -7,7 +7,7 @@ from made_nets import TINY_SPEC, randomise
 from search_spaces.errors import WeightsError
 from search_spaces.variant import Variant
 from supernet.optim import weight_decay_groups
-from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, to_bytes
+from supernet.tensors import from_bytes, load_exactly, load_optimizer, optimizer_tensors, read_tensors, to_bytes
 from supernet.video_net import VideoNet
 
 TENSORS = {
@@ -198,3 +198,32 @@ def test_numbers_in_the_state_of_an_optimizer_become_tensors():
     tensors = optimizer_tensors(optimizer)
     assert int(tensors["0.times"]) == 4
     assert torch.equal(tensors["0.momentum_buffer"], torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("key", "shape"), [("x.step", ()), ("-1.step", ()), ("9999.exp_avg", ()), ("0.exp_avg", (1, 1, 1)), ("", ())]
+)
+def test_state_of_another_optimizer_is_refused(key, shape):
+    optimizer = adamw(made())
+    with pytest.raises(WeightsError, match=r"must be of one of \d+ parameters and of its shape, but got"):
+        load_optimizer(optimizer, {key: torch.zeros(shape)})
+    assert optimizer_tensors(optimizer) == {}
+
+
+def test_complex_weights_are_refused():
+    net = made()
+    tensors = dict(net.state_dict())
+    tensors["stem.weight"] = tensors["stem.weight"].to(torch.complex64)
+    with pytest.raises(WeightsError, match=r"must be real numbers, but in there stem\.weight is torch\.complex64"):
+        load_exactly(net, tensors, source="there")
+
+
+def test_a_file_of_tensors_is_read_within_a_limit(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(to_bytes(TENSORS))
+    assert set(read_tensors(path)) == set(TENSORS)
+    with pytest.raises(WeightsError, match=r"a\.safetensors: must be a readable file, but got more than 100 bytes"):
+        read_tensors(path, max_bytes=100)
+    path.write_bytes(b"no tensors")
+    with pytest.raises(WeightsError, match=r"a\.safetensors: weights must be safetensors"):
+        read_tensors(path)

@@ -13,7 +13,7 @@ from video import cache as cache_module
 from video.cache import ENTRY_SUFFIX, ORPHAN_AGE_S, FrameCache, cache_key
 from video.frames import Frames
 
-KEY = "k" * 64
+KEY = "a" * 64
 
 
 def frames(num_frames: int = 4, side: int = 8, *, seed: int = 0) -> Frames:
@@ -131,12 +131,13 @@ def test_an_object_array_is_not_unpickled(tmp_path):
 
 
 def test_old_temporary_files_are_swept(tmp_path):
-    old, new = tmp_path / "a.1.2.tmp", tmp_path / "b.1.2.tmp"
-    for path in (old, new):
+    old, new, theirs = tmp_path / f"{KEY}.1.2.tmp", tmp_path / f"{KEY}.3.4.tmp", tmp_path / "thesis.tmp"
+    for path in (old, new, theirs):
         path.touch()
-    os.utime(old, (time.time() - 2 * ORPHAN_AGE_S,) * 2)
+    for path in (old, theirs):
+        os.utime(path, (time.time() - 2 * ORPHAN_AGE_S,) * 2)
     FrameCache(tmp_path, 1 << 20)
-    assert list(tmp_path.iterdir()) == [new]
+    assert set(tmp_path.iterdir()) == {new, theirs}
 
 
 def test_a_disk_without_room_is_no_error(tmp_path, monkeypatch, caplog):

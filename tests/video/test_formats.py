@@ -112,7 +112,7 @@ def test_a_manifest_needs_no_indexing(data_set):
 
 
 def test_files_that_are_none(data_set, tmp_path, monkeypatch):
-    with pytest.raises(ManifestError, match="must be a readable file, but got no such file"):
+    with pytest.raises(ManifestError, match="must be a readable file, but got No such file or directory"):
         index(tmp_path / "none.csv")
     with pytest.raises(ManifestError, match="annotations must have at least one line, but got an empty file"):
         index(data_set.text("empty.csv", "\n\n"))

@@ -47,12 +47,19 @@ def test_without_heads_all_classes_are_one_part():
         ({"heads": (EPIC.heads[0],) * 2, "class_names": ("verb:a",) * 4}, "with different names"),
         ({"heads": EPIC.heads[::-1], "class_names": EPIC.class_names}, r"sorted, .* \['verb', 'noun'\]"),
         ({"heads": EPIC.heads, "class_names": ("door", "tap", "jar", "open", "close")}, "must be head:class"),
-        ({"heads": (LabelHead(name="noun", num_classes=0), EPIC.heads[1]), "class_names": EPIC.class_names[3:]}, "hea"),
+        ({"heads": EPIC.heads, "class_names": EPIC.class_names[:4]}, "as many as the heads have classes, but got 4"),
+        ({"heads": (EPIC.heads[0],) * 65, "class_names": EPIC.class_names}, "at most 64 heads, but got 65"),
     ],
 )
 def test_a_label_space_checks_itself(fields, message):
     with pytest.raises(ManifestError, match=message):
         LabelSpace(**fields)
+
+
+@pytest.mark.parametrize("num_classes", [-1, 0, 1_000_001, 1 << 62])
+def test_a_head_without_classes_or_of_too_many(num_classes):
+    with pytest.raises(ManifestError, match=f"must have 1 to 1000000 classes, but got {num_classes}"):
+        LabelHead(name="noun", num_classes=num_classes)
 
 
 @pytest.mark.parametrize(

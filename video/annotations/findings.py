@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from search_spaces.errors import ManifestError
+from search_spaces.outside import open_regular
 from video.manifest import SPLITS, Manifest, Split, VideoItem
 
 _BLOCK_BYTES = 1 << 20
@@ -170,7 +171,7 @@ def _size(path: Path) -> int:
 def _digest(path: Path) -> bytes:
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from search_spaces import strict_json
 from search_spaces.errors import DocumentError, ManifestError, shown
+from search_spaces.outside import open_regular
 from video.annotations.annotation import SPLIT_WORDS, Head
 from video.manifest import Split
 
@@ -177,11 +179,9 @@ def split_of_name(path: Path) -> Split | None:
 def _all_lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
-        if not path.is_file():  # neither a pipe, which would wait for a writer, nor a device
-            raise FileNotFoundError(2, "no such file" if not path.exists() else "something that is no file")
-        if path.stat().st_size > MAX_BYTES:
-            raise ManifestError(f"must have at most {MAX_BYTES >> 20} MiB, but got {path.stat().st_size} bytes")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
+            if (num_bytes := os.fstat(file.fileno()).st_size) > MAX_BYTES:
+                raise ManifestError(f"must have at most {MAX_BYTES >> 20} MiB, but got {num_bytes} bytes")
             for number in itertools.count(1):
                 line = file.readline(MAX_LINE_BYTES + 1)
                 if not line:
