@@ -60,7 +60,7 @@ class RunWriter:
             self._journal.append(record, sync=sync)
 
     def step_done(self, number: int, state: State, *, before_long: bool = False) -> None:
-        """Save the state after `number` steps if it is time to, once the journal is on the disk; see `Saver.step_done`."""
+        """Save the state after `number` steps if it is time to; see `Saver.step_done`."""
         if self._saver is not None:
             self._saver.step_done(number, state, before_long=before_long)
 
