@@ -1,6 +1,7 @@
 """The command `movinas`: a verb, its options, an exit code.
 
-0 done; 2 wrong usage or bad input, one clear line on stderr; 3 a target that cannot be met; 130 interrupted, resumable.
+0 done; 2 wrong usage or bad input, one clear line on stderr; 3 a target that cannot be met; 130 interrupted, resumable:
+SIGINT and SIGTERM let a run finish its step and save, a second one ends it at once.
 Whoever reads the result may stop reading: the program then ends with 0.
 """
 
@@ -8,13 +9,13 @@ import argparse
 import difflib
 import importlib
 import logging
-import signal
 import sys
 from collections.abc import Sequence
 
 from launch import console
 from launch.options import parse
-from search_spaces.errors import MovinasError, UsageError
+from results import interruption
+from search_spaces.errors import MovinasError, RankLostError, UsageError
 
 INTERRUPTED = 130
 
@@ -76,13 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption.listen(console.tell_saving)
     try:
         return _run(arguments)
-    except MovinasError as error:
-        console.error(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
+    except (MovinasError, KeyboardInterrupt) as error:
+        others_ended = isinstance(error, RankLostError) and interruption.told()  # by the same signal
+        if isinstance(error, MovinasError) and not others_ended:
+            console.error(str(error))
+            return error.exit_code
         console.error("interrupted; a run goes on with: movinas resume RUN")
         return INTERRUPTED
     except BrokenPipeError:  # whoever read has seen enough
@@ -131,11 +133,6 @@ def _overview() -> str:
     width = max(map(len, VERBS))
     lines = [f"  {verb:{width}}  {text}" for verb, (_, text) in VERBS.items()]
     return "\n".join(["usage: movinas VERB [options]", "", *lines, "", "movinas VERB --help tells a verb's options."])
-
-
-def _interrupt(number: int, frame: object) -> None:
-    del number, frame
-    raise KeyboardInterrupt
 
 
 def entry() -> None:

@@ -116,6 +116,12 @@ def error(text: str) -> None:
         _log.print(f"movinas: {_safe(text)}", markup=False, style="bold red" if _log.is_terminal else None)
 
 
+def tell_saving() -> None:
+    """Say that a run ends after its step; from a signal handler, and so past all buffers."""
+    with contextlib.suppress(OSError):
+        os.write(2, b"\ninterrupted: the run ends after this step, and is saved; interrupt again to end it at once\n")
+
+
 class Progress:
     """One live line with rate and time left on a terminal; a line now and then elsewhere.
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from launch.ranks import local_number
+from results import interruption
 from results.checkpoint import Checkpoint, load_newest
+from results.journal import num_complete
 from results.run_dir import Kind, RunDir, lock, open_run
 from supernet.distributed import Ranks
 
@@ -26,7 +28,8 @@ class Job(Protocol):
 def follow(ranks: Ranks) -> None:
     """Compute, as a rank that is not the first, whatever the first tells."""
     job: Job = ranks.from_first(_unasked)
-    job.follow(ranks)
+    with interruption.postponed():  # the first rank saves once all have done their step, and by ending ends the others
+        job.follow(ranks)
 
 
 def dismiss(ranks: Ranks) -> None:
@@ -44,7 +47,7 @@ def held_by_writer(folder: Path, kind: Kind) -> Iterator[RunDir]:
 
 def newest_checkpoint(run: RunDir) -> Checkpoint | None:
     """Where the run goes on, as plain values, which travel."""
-    found = load_newest(run.checkpoints_path)
+    found = load_newest(run.checkpoints_path, max_records=num_complete(run.journal_path))
     return None if found is None else replace(found, blobs=dict(found.blobs))
 
 

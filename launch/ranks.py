@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
 
+from results import interruption
 from search_spaces.errors import MovinasError, RankLostError, UsageError
 from supernet.distributed import ALONE, Ranks, joined
 
@@ -146,17 +147,20 @@ def _end(crew: list[_Rank]) -> None:
         if member.process.is_alive():
             member.process.terminate()
     deadline = time.monotonic() + END_S
-    for member in crew:
-        member.process.join(max(0.0, deadline - time.monotonic()))
-        if member.process.is_alive():
-            member.process.kill()
-            member.process.join()
-        member.link.close()
+    try:
+        for member in crew:
+            member.process.join(max(0.0, deadline - time.monotonic()))
+    finally:  # also where a second interrupt comes
+        for member in crew:
+            if member.process.is_alive():
+                member.process.kill()
+                member.process.join()
+            member.link.close()
 
 
 def _rank_process(link: Connection, place: _Place, main: RankMain[T], argument: T) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption.listen(_say_nothing)
     threading.Thread(target=_end_with_parent, args=(link,), daemon=True).start()
     os.environ.update(LOCAL_RANK=str(place.rank), LOCAL_WORLD_SIZE=str(place.size))
     if sys.platform == "linux":
@@ -171,10 +175,11 @@ def _exit_code(link: Connection, place: _Place, main: RankMain[T], argument: T) 
     try:
         with joined(rank=place.rank, size=place.size, rendezvous=place.rendezvous) as ranks:
             main(argument, ranks)
-    except MovinasError as error:
-        link.send(error)
-        return error.exit_code
-    except KeyboardInterrupt:
+    except (MovinasError, KeyboardInterrupt) as error:
+        others_ended = isinstance(error, RankLostError) and interruption.told()  # by the same signal
+        if isinstance(error, MovinasError) and not others_ended:
+            link.send(error)
+            return error.exit_code
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         return INTERRUPTED
@@ -187,6 +192,5 @@ def _end_with_parent(link: Connection) -> None:
     os._exit(1)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    del number, frame
-    raise KeyboardInterrupt
+def _say_nothing() -> None:
+    """The parent is told the same, and speaks for all."""

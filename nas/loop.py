@@ -125,6 +125,7 @@ def run_search(
     Raises:
         InfeasibleTargetError: Before anything is trained, where no random architecture to compare with is found, or
             no start at the target.
+        KeyboardInterrupt: The program was told to end; steps that were done are saved (see `results.saver`).
     """
     if checkpoint is None:
         random_baseline(problem, config.selection)

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -88,9 +88,11 @@ def save_checkpoint(
     num_records: int,
     keep: int = 2,
     spared: Container[int] = (),
+    scheduled: Callable[[int], bool] | None = None,
 ) -> Path:
     """Save `blobs` as checkpoint `number` and remove those older than the newest `keep`, but for those `spared`.
 
+    Older ones that are not `scheduled`, where that is given, go, too: they were saved because a run was told to end.
     Killed or failing at any point, the newest checkpoint that was complete before, or this one, loads. Saving a number
     again replaces it. The caller must be the only writer (see `run_dir.lock`).
 
@@ -107,15 +109,29 @@ def save_checkpoint(
         _publish(temporary, final)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(f"must be writable, but got {error.strerror or error}", path=final) from error
-    try:
-        _prune(root, number, keep, spared)
-    except OSError as error:
-        logger.warning("%s: old checkpoints were left: %s", root, error.strerror)
+        place = str(error.filename or final).replace(str(temporary), str(final))
+        raise CheckpointError(f"must be writable, but got {error.strerror or error}", path=place) from error
+    with _warned(root):
+        _prune(root, number, keep=keep, spared=spared, scheduled=scheduled)
     return final
 
 
-def load_newest(root: Path, *, set_aside: bool = True) -> Checkpoint | None:
+def tidy(
+    root: Path,
+    number: int,
+    *,
+    keep: int = 2,
+    spared: Container[int] = (),
+    scheduled: Callable[[int], bool] | None = None,
+) -> None:
+    """Remove what a kill left beside checkpoint `number`, as saving it would have; see `save_checkpoint`."""
+    with _warned(root):
+        if root.is_dir():
+            _sweep(root)
+            _prune(root, number, keep=keep, spared=spared, scheduled=scheduled)
+
+
+def load_newest(root: Path, *, set_aside: bool = True, max_records: int | None = None) -> Checkpoint | None:
     """The newest checkpoint of which every byte verifies; None if none was ever saved.
 
     Bad ones that are newer are set aside (renamed to `bad-...`) with a warning. Where none verifies, nothing changes.
@@ -123,6 +139,7 @@ def load_newest(root: Path, *, set_aside: bool = True) -> Checkpoint | None:
     Args:
         root: Folder of checkpoints.
         set_aside: Whether bad ones may be renamed; not for a reader that does not hold the run.
+        max_records: Complete records in the journal, where it is to go on: a checkpoint that covers more is bad, too.
 
     Raises:
         CheckpointError: There are checkpoints, but none verifies.
@@ -131,7 +148,7 @@ def load_newest(root: Path, *, set_aside: bool = True) -> Checkpoint | None:
         bad: dict[Path, str] = {}
         for entry in _entries(root):
             try:
-                found = _load(entry)
+                found = _load(entry, max_records)
             except _BadCheckpointError as error:
                 if not os.path.lexists(entry.path):
                     break  # a writer has removed it since: look again
@@ -203,18 +220,31 @@ def _publish(temporary: Path, final: Path) -> None:
     files.sync_folder(final.parent)
 
 
+@contextlib.contextmanager
+def _warned(root: Path) -> Iterator[None]:
+    """What is too much may stay, where the disk will not have it otherwise."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning("%s: old checkpoints were left: %s", root, error.strerror)
+
+
 def _sweep(root: Path) -> None:
     for pattern in (_TEMPORARY, _TRASH):
         for path in files.orphans(root, pattern):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _prune(root: Path, number: int, keep: int, spared: Container[int]) -> None:
+def _prune(
+    root: Path, number: int, *, keep: int, spared: Container[int], scheduled: Callable[[int], bool] | None
+) -> None:
     entries = _entries(root)
     names = {entry.path.name for entry in entries}
     stale = [entry for entry in entries if entry.replaced and f"step_{entry.number:08d}" in names]
     older = [entry for entry in entries if entry.number < number and entry not in stale]
-    for entry in [*stale, *(entry for entry in older[keep - 1 :] if entry.number not in spared)]:
+    extra = [entry for entry in older if scheduled is not None and not scheduled(entry.number)]
+    regular = [entry for entry in older if entry not in extra]
+    for entry in [*stale, *extra, *(entry for entry in regular[keep - 1 :] if entry.number not in spared)]:
         files.remove_folder(entry.path)
 
 
@@ -228,12 +258,14 @@ def _entries(root: Path) -> list[_Entry]:
     return sorted(entries, key=lambda entry: (-entry.number, entry.replaced))
 
 
-def _load(entry: _Entry) -> Checkpoint:
+def _load(entry: _Entry, max_records: int | None) -> Checkpoint:
     if entry.path.is_symlink() or not entry.path.is_dir():
         raise _BadCheckpointError("it is not a folder")
     manifest = _load_manifest(entry.path)
     if manifest.number != entry.number:
         raise _BadCheckpointError(f"{MANIFEST} says number {manifest.number}")
+    if max_records is not None and manifest.num_records > max_records:
+        raise _BadCheckpointError(f"it covers {manifest.num_records} records, but the journal holds {max_records}")
     blobs = {file.name: _load_blob(entry.path, file) for file in manifest.files}
     return Checkpoint(number=manifest.number, num_records=manifest.num_records, blobs=MappingProxyType(blobs))
 

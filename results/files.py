@@ -28,6 +28,8 @@ def write_file(path: Path, data: bytes) -> None:
     try:
         write_all(descriptor, data)
         os.fsync(descriptor)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the system names no file here
     finally:
         os.close(descriptor)
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from results import records
+from results import files, records
 from results.records import Record
 from search_spaces import strict_json
 from search_spaces.errors import DocumentError, JournalError, shown
@@ -94,6 +94,15 @@ def read_journal(path: Path) -> list[Record]:
     return list(iter_journal(path))
 
 
+def num_complete(path: Path) -> int:
+    """Complete records at the beginning of a journal, as far as their checksums hold; 0 where there is no file."""
+    number = 0
+    with contextlib.suppress(JournalError), _open_for_reading(path) as file:
+        for _ in _whole_lines(file, path):
+            number += 1
+    return number
+
+
 class Journal:
     """The single writer of a journal; `open` it, `append` to it, `close` it.
 
@@ -146,8 +155,7 @@ class Journal:
             raise error.at(path=self.path, line=self.num_records + 1) from error
         try:
             with _errors_of(self.path):
-                if (written := os.write(self._descriptor, line)) != len(line):
-                    raise OSError(f"only {written} of {len(line)} bytes were taken")
+                files.write_all(self._descriptor, line)
         except JournalError:
             self._cut(self._num_bytes)
             raise

@@ -147,7 +147,7 @@ def create_run(path: Path, *, kind: Kind, files: Mapping[str, str]) -> RunDir:
         os.rename(temporary, path)  # noqa: PTH104 -- fails if the path is a folder that holds anything
         durable.sync_folder(path.parent)
     except OSError as error:
-        place = f" at {error.filename}" if error.filename else ""
+        place = f" at {error.filename}".replace(str(temporary), str(path)) if error.filename else ""
         reason = f"{error.strerror or error}{place}"
         raise RunFolderError(f"must be a folder that can be made, but got {reason}", path=path) from error
     finally:
@@ -197,10 +197,13 @@ def lock(run: RunDir, *, patience_s: float = _PATIENCE_S, as_writer: bool = Fals
         raise RunFolderError(f"must be writable, but got {error.strerror}", path=run.path) from error
     _held.add(descriptor)
     try:
-        if not _acquire(descriptor, patience_s):
-            raise RunFolderError(f"must not be in use, but {_holder(descriptor)} holds it", path=run.path)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {_boot_id()}\n".encode(), 0)
+        try:
+            if not _acquire(descriptor, patience_s):
+                raise RunFolderError(f"must not be in use, but {_holder(descriptor)} holds it", path=run.path)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {_boot_id()}\n".encode(), 0)
+        except OSError as error:
+            raise RunFolderError(f"must be a file that can be locked, but got {error.strerror}", path=path) from error
         yield
     finally:
         if descriptor in _held:
@@ -311,8 +314,11 @@ def _holder(descriptor: int) -> str:
     words = os.pread(descriptor, 200, 0).decode("ascii", "replace").split()
     if not words:
         return "another process"
-    elsewhere = words[1:] not in ([], [_boot_id()])
-    return f"process {words[0]}{' of another machine' if elsewhere else ''}"
+    if words[1:] not in ([], [_boot_id()]):
+        return f"process {words[0]} of another machine"
+    if words[0].isdigit() and int(words[0]) != os.getpid() and not durable.is_alive(int(words[0])):
+        return f"process {words[0]}, which is not to be seen here, or one that it began,"
+    return f"process {words[0]}"
 
 
 def _release_in_child() -> None:

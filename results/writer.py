@@ -1,13 +1,15 @@
 """What a search or training leaves in its run folder while it goes on: journal, checkpoints, telemetry."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from results.checkpoint import Checkpoint, save_checkpoint
+from results.checkpoint import Checkpoint
 from results.journal import Journal
 from results.records import Record
 from results.run_dir import RunDir
+from results.saver import Saver, State
 from results.stopwatch import Stopwatch
 from results.telemetry import Telemetry
 
@@ -34,31 +36,33 @@ class RunWriter:
         stopwatch: Stopwatch,
         spared: Container[int] = (),
     ) -> None:
-        self._run, self._num_steps, self._every, self._spared = run, num_steps, every, spared
-        self._stopwatch = stopwatch
-        keep = checkpoint.num_records if checkpoint else 0
-        self._journal = None if run is None else Journal.open(run.journal_path, keep=keep)
-        self._telemetry = None if run is None else Telemetry(run.telemetry_path)
+        self._stack = ExitStack()
+        self._journal: Journal | None = None
+        self._saver: Saver | None = None
+        self._telemetry: Telemetry | None = None
+        if run is None:
+            return
+        self._telemetry = Telemetry(run.telemetry_path)
+        self._journal = Journal.open(run.journal_path, keep=checkpoint.num_records if checkpoint else 0)
+        self._saver = Saver(
+            run.checkpoints_path,
+            self._journal,
+            first=checkpoint.number if checkpoint else 0,
+            last=num_steps,
+            every=every,
+            spared=spared,
+            stopwatch=stopwatch,
+        )
 
     def append(self, record: Record, *, sync: bool = True) -> None:
         """Journal a record, and wait until it is safe; without `sync`, the next checkpoint waits."""
         if self._journal is not None:
             self._journal.append(record, sync=sync)
 
-    def step_done(self, number: int, state: Callable[[], Mapping[str, bytes]]) -> None:
-        """Save the state after `number` steps if it is time to, once the journal is on the disk."""
-        due = number % self._every == 0 or number == self._num_steps or number in self._spared
-        if self._run is None or self._journal is None or not due:
-            return
-        with self._stopwatch.phase("checkpoint"):
-            self._journal.sync()
-            save_checkpoint(
-                self._run.checkpoints_path,
-                number,
-                state(),
-                num_records=self._journal.num_records,
-                spared=self._spared,
-            )
+    def step_done(self, number: int, state: State, *, before_long: bool = False) -> None:
+        """Save the state after `number` steps if it is time to; see `Saver.step_done`."""
+        if self._saver is not None:
+            self._saver.step_done(number, state, before_long=before_long)
 
     def tell(self, step: int, seconds: Mapping[str, float]) -> None:
         """Add the times of a step to telemetry."""
@@ -66,10 +70,12 @@ class RunWriter:
             self._telemetry.append("phase_times", step=step, seconds=dict(seconds))
 
     def __enter__(self) -> Self:
+        for part in (self._journal, self._saver):
+            if part is not None:
+                self._stack.enter_context(part)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._journal is not None:
-            self._journal.close()
+        self._stack.__exit__(kind, error, trace)

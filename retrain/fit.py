@@ -105,6 +105,7 @@ class Trainer:
         Raises:
             UsageError: The loss is no longer finite.
             RankLostError: Another rank has ended.
+            KeyboardInterrupt: The program was told to end; steps that were done are saved (see `Saver`).
         """
         first_step = 0
         if checkpoint is not None:
@@ -129,7 +130,7 @@ class Trainer:
                         record = self._end_epoch(step, run)
                     with stopwatch.phase("journal"):
                         writer.append(record)
-                writer.step_done(step + 1, self._state)
+                writer.step_done(step + 1, self._state, before_long=self._evaluated_after(step + 1))
                 writer.tell(step, stopwatch.take())
                 if record is not None:
                     yield record
@@ -140,6 +141,10 @@ class Trainer:
         """Numbers of the checkpoints that are kept for good."""
         every = self.recipe.keep_every * self.steps_per_epoch
         return range(every, self.num_steps + 1, every) if every else range(0)
+
+    def _evaluated_after(self, step: int) -> bool:
+        epoch, left = divmod(step + 1, self.steps_per_epoch)
+        return left == 0 and self.recipe.evaluation_due(epoch - 1)
 
     def _step(self, step: int, stream: Iterator[ClipBatch], stopwatch: Stopwatch) -> None:
         recipe = self.recipe

@@ -3,13 +3,16 @@
 Letters: B clips, T frames, R pixels of height and width, 3 colours.
 """
 
+import atexit
 import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, final
 
@@ -42,6 +45,7 @@ __all__ = [
 ]
 
 _NAMES_SHOWN = 3
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -210,9 +214,10 @@ def _read_elsewhere(
         multiprocessing_context=context,
         generator=torch.Generator(),  # else it would draw from the global one
     )
+    atexit.register(ours.close)  # workers ignore the signal by which PyTorch ends them in the last resort
     try:
         # No name for the iterator: leaving the loop, by close() or an error, must drop it, which ends the workers.
-        for result in loader:
+        for result in _begun(loader):
             if isinstance(result, MovinasError):
                 raise result
             yield result
@@ -224,8 +229,19 @@ def _read_elsewhere(
             f"({type(error).__name__}: {error})"
         ) from error
     finally:
+        atexit.unregister(ours.close)
         ours.close()
         theirs.close()
+
+
+def _begun(loader: DataLoader[ClipBatch | MovinasError]) -> Iterator[ClipBatch | MovinasError]:
+    """Start the workers, and the server that forks them, such that no signal to the whole group ends it."""
+    resource_tracker.ensure_running()  # its start, by the server's, would let them through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        return iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @final
@@ -247,6 +263,8 @@ def _as_it_is(result: Any) -> Any:  # noqa: ANN401
 
 
 def _start_worker(reading: Connection, _worker: int) -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the process that reads may have a step to finish, and then ends this
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_reader, args=(reading,), daemon=True).start()
 

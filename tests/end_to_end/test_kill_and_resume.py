@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from program import TARGET
 
+from results.checkpoint import load_newest
+from results.journal import iter_journal
+from results.records import StepRecord
 from search_spaces.movinet import NANO
 from search_spaces.space_json import space_document
 from search_spaces.spec_json import read_spec
@@ -116,6 +119,13 @@ def test_every_strategy_survives_a_kill(motion_manifest, tmp_path, name):
     assert final_bytes(killed) == final_bytes(whole)
 
 
+def require_last_step_saved(run) -> None:
+    """Nothing that was done before the interrupt is to be done again."""
+    num_steps = sum(isinstance(record, StepRecord) for record in iter_journal(run / "journal.jsonl"))
+    newest = load_newest(run / "checkpoints")
+    assert (newest.number if newest else 0) == num_steps
+
+
 def test_an_interrupt_is_exit_130_and_resumable(undisturbed, motion_manifest, tmp_path):
     run = tmp_path / "run"
     process = search(motion_manifest, run)
@@ -127,23 +137,32 @@ def test_an_interrupt_is_exit_130_and_resumable(undisturbed, motion_manifest, tm
     assert process.returncode == 130
     assert err.splitlines()[-1] == "movinas: interrupted; a run goes on with: movinas resume RUN"
     assert "Traceback" not in err
+    require_last_step_saved(run)
     resume(run)
     assert final_bytes(run) == final_bytes(undisturbed[0])
 
 
-@pytest.mark.parametrize("press", [os.killpg, os.kill], ids=["group", "process"])
-def test_workers_change_nothing_and_end_with_their_search(undisturbed, motion_manifest, tmp_path, press):
+@pytest.mark.parametrize(
+    ("press", "number"),
+    [
+        pytest.param(os.killpg, signal.SIGINT, id="keyboard"),
+        pytest.param(os.kill, signal.SIGTERM, id="container"),
+        pytest.param(os.killpg, signal.SIGTERM, id="service", marks=pytest.mark.slow),
+    ],
+)
+def test_workers_change_nothing_and_end_with_their_search(undisturbed, motion_manifest, tmp_path, press, number):
     """Interrupted while they read, by Ctrl-C or by whoever manages the machine, and resumed with as many."""
     run = tmp_path / "run"
     process = search(motion_manifest, run, "--workers=2")
     wait_for_journal(process, run)
     while (run / "journal.jsonl").read_bytes().count(b"\n") < 3:
         time.sleep(0.01)
-    press(process.pid, signal.SIGINT if press is os.killpg else signal.SIGTERM)
+    press(process.pid, number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert err.splitlines()[-1] == "movinas: interrupted; a run goes on with: movinas resume RUN"
     assert "Traceback" not in err
+    require_last_step_saved(run)
     wait_for_the_group_to_end(process.pid)
     resume(run)
     assert final_bytes(run) == final_bytes(undisturbed[0])

@@ -18,6 +18,8 @@ from processes import (
     wait_for_the_group_to_end,
 )
 
+from results.checkpoint import load_newest
+from results.telemetry import read_telemetry
 from search_spaces.movinet import NANO
 from search_spaces.randomness import generator
 from search_spaces.spec_json import make_spec_file, write_spec
@@ -176,6 +178,10 @@ def test_under_torchrun_a_training_is_begun_and_gone_on_with(command, undisturbe
     assert final_bytes(run) == undisturbed_on_two[0]
 
 
+def steps_done(run) -> int:
+    return 1 + max(event["step"] for event in read_telemetry(run / "telemetry.jsonl") if event["kind"] == "phase_times")
+
+
 @pytest.mark.slow
 def test_an_interrupt_of_ranks_is_exit_130_and_resumable(command, undisturbed_on_two, tmp_path):
     for press in (os.kill, os.killpg):
@@ -183,8 +189,11 @@ def test_an_interrupt_of_ranks_is_exit_130_and_resumable(command, undisturbed_on
         process = start(*command, f"--out={run}", "--ranks=2")
         wait_for_lines(process, run, 2)
         press(process.pid, signal.SIGTERM if press is os.kill else signal.SIGINT)
+        begin = time.monotonic()
         _, err = process.communicate(timeout=60)
+        assert time.monotonic() - begin < 10
         assert process.returncode == 130
+        assert steps_done(run) <= load_newest(run / "checkpoints").number
         assert err.splitlines()[-1] == "movinas: interrupted; a run goes on with: movinas resume RUN"
         assert "Traceback" not in err
         finish(start("resume", run))

@@ -1,9 +1,12 @@
 import dataclasses
 import hashlib
+import itertools
+import time
 from itertools import islice
 
 import numpy as np
 import pytest
+import signals
 from fake_evaluator import FakeEvaluator
 from made_spaces import TINY
 
@@ -219,6 +222,59 @@ def test_stopped_again_and_again_it_ends_the_same(whole, tmp_path):
         search(run, num=num)
     search(run)
     assert run.journal_path.read_bytes() == whole[0].journal_path.read_bytes()
+
+
+def folder(run):
+    files = (path for path in run.checkpoints_path.rglob("*") if path.is_file())
+    return {str(path.relative_to(run.path)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("stops", [*((step,) for step in range(8)), (1, 2, 3), (6, 7)])
+def test_told_to_end_it_saves_the_step_and_ends_in_the_same_folder(whole, tmp_path, stops):
+    run = new_run(tmp_path / "run")
+
+    class Told(FakeEvaluator):
+        def measure(self, step, candidates):
+            if step == stop:
+                signals.tell()
+            return super().measure(step, candidates)
+
+    with signals.listened():
+        for stop in stops:
+            with pytest.raises(KeyboardInterrupt):
+                search(run, evaluator=Told(seed=3))
+            assert load_newest(run.checkpoints_path).number == stop + 1
+        search(run)
+    assert run.journal_path.read_bytes() == whole[0].journal_path.read_bytes()
+    assert folder(run) == folder(whole[0])
+
+
+def test_told_to_end_in_the_comparison_it_ends_at_once(whole, tmp_path):
+    run = new_run(tmp_path / "run")
+
+    class Told(FakeEvaluator):
+        def compare(self, candidates):
+            signals.tell()
+            pytest.fail("it went on")
+
+    with signals.listened(), pytest.raises(KeyboardInterrupt):
+        search(run, evaluator=Told(seed=3))
+    search(run)
+    assert run.journal_path.read_bytes() == whole[0].journal_path.read_bytes()
+    assert folder(run) == folder(whole[0])
+
+
+def test_a_clock_that_is_set_back_changes_nothing(whole, tmp_path, monkeypatch):
+    times_s = itertools.count(2e9, -1000.0)
+    monkeypatch.setattr(time, "time", lambda: next(times_s))
+    run = new_run(tmp_path / "run")
+    search(run, num=10)
+    search(run)
+    assert run.journal_path.read_bytes() == whole[0].journal_path.read_bytes()
+    assert folder(run) == folder(whole[0])
+    times = [event["t"] for event in read_telemetry(run.telemetry_path)]
+    assert len(times) >= 8
+    assert times == sorted(times, reverse=True)
 
 
 def test_what_a_kill_left_half_written_is_cut(whole, tmp_path):

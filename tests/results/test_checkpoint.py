@@ -110,6 +110,21 @@ def test_none_that_verifies_is_an_error_now_and_later_and_changes_nothing(root, 
     assert load_newest(root).number == 2
 
 
+def test_one_that_the_journal_no_longer_covers_is_set_aside_too(root):
+    for number in (1, 2):
+        save_checkpoint(root, number, OLD, num_records=3 * number)
+    assert load_newest(root, max_records=6).number == 2
+    assert load_newest(root, max_records=5).number == 1
+    with pytest.raises(CheckpointError, match="step_00000001: it covers 3 records, but the journal holds 2"):
+        load_newest(root, max_records=2)
+
+
+def test_the_newest_is_told_by_its_number_though_the_clock_was_set_back(root):
+    for number in (1, 2):
+        os.utime(save_checkpoint(root, number, OLD, num_records=3), (2e9 - 1e6 * number,) * 2)
+    assert load_newest(root).number == 2
+
+
 def test_a_reader_that_does_not_hold_the_run_renames_nothing(root):
     save_checkpoint(root, 1, OLD, num_records=3)
     (save_checkpoint(root, 2, NEW, num_records=6) / "state.json").write_bytes(b"")
@@ -237,16 +252,17 @@ def situations(root):
 
 
 @pytest.mark.parametrize("which", range(3))
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_a_failing_disk_leaves_the_old_or_the_new(root, which, code):
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_a_failing_disk_leaves_the_old_or_the_new_and_the_message_names_the_file(root, which, code):
     operation = situations(root)[which]
-    number = 0
+    number, named = 0, set()
     while True:
         number += 1
         save_checkpoint(root, 1, OLD, num_records=3)
         with faults.at_call(number, faults.fails(code)) as seen:
             message = message_of(operation)
-        assert not message or f"must be writable, but got {os.strerror(code)}" in message
+        assert not message or f": must be writable, but got {os.strerror(code)}" in message
+        named.add(message.partition(": ")[0])
         found = load_newest(root)
         assert dict(found.blobs) == (OLD if message else NEW) or seen[-1] in ("fsync", "open")
         assert dict(found.blobs) in (OLD, NEW)
@@ -258,6 +274,8 @@ def test_a_failing_disk_leaves_the_old_or_the_new(root, which, code):
         if len(seen) < number:
             break
     assert number > 10
+    folder = root / f"step_0000000{1 if which == 1 else 2}"
+    assert named == {"", str(folder), *(str(folder / name) for name in (*NEW, MANIFEST))}
 
 
 @pytest.mark.parametrize("which", range(3))

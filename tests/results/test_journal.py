@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results import records
-from results.journal import KINDS, Journal, encode, iter_journal, read_journal
+from results.journal import KINDS, Journal, encode, iter_journal, num_complete, read_journal
 from search_spaces import strict_json
 from search_spaces.errors import JournalError
 from search_spaces.scaling import PUBLISHED_COEFFICIENTS
@@ -157,6 +157,16 @@ def test_a_flipped_bit_is_never_read(path):
                 assert path.read_bytes() == damaged
 
 
+def test_complete_records_are_counted_up_to_the_first_damage(path, tmp_path):
+    lines = write(path, ALL[:3]).splitlines(keepends=True)
+    assert num_complete(path) == 3
+    path.write_bytes(b"".join(lines)[:-1])
+    assert num_complete(path) == 2
+    path.write_bytes(lines[0] + b"hello\n" + lines[2])
+    assert num_complete(path) == 1
+    assert num_complete(tmp_path / "nowhere") == 0
+
+
 def test_a_damaged_line_is_named(path):
     lines = write(path, ALL[:3]).splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1].replace(b'"step":0', b'"step":1') + lines[2])
@@ -258,11 +268,20 @@ def test_a_failing_disk_leaves_the_records_before(path, number, code):
 def test_a_disk_that_takes_half_a_line(path, monkeypatch):
     data = write(path, ALL[:3])
     real = os.write
+
+    def half(descriptor, line):
+        if len(line) <= 10:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, line[: len(line) // 2])
+
     with Journal.open(path) as journal:
-        monkeypatch.setattr(os, "write", lambda descriptor, line: real(descriptor, line[:10]))
-        with pytest.raises(JournalError, match=r"only 10 of \d+ bytes were taken"):
+        monkeypatch.setattr(os, "write", half)
+        with pytest.raises(JournalError, match=r"journal.jsonl: .* but got No space left on device"):
             journal.append(ALL[3])
     assert path.read_bytes() == data
+    monkeypatch.setattr(os, "write", lambda descriptor, line: real(descriptor, line[:10]))
+    write(path, [ALL[3]])
+    assert read_journal(path) == ALL[:4]
 
 
 def test_killed_while_appending(path):

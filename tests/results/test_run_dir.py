@@ -240,6 +240,36 @@ def test_the_holder_may_be_elsewhere_or_unknown(run):
             pass
 
 
+def test_a_lock_that_nobody_holds_is_stale_whatever_it_says(run):
+    for text in (f"1 {run_dir._boot_id()}\n", "12 another-boot\n", "rubbish", ""):
+        run.lock_path.write_text(text)
+        assert not is_locked(run)
+        with lock(run):
+            assert run.lock_path.read_text() == f"{os.getpid()} {run_dir._boot_id()}\n"
+
+
+def test_the_holder_may_have_begun_another_that_holds_it(run):
+    with lock(run):
+        run.lock_path.write_text(f"99999999 {run_dir._boot_id()}\n")
+        message = "process 99999999, which is not to be seen here, or one that it began, holds it"
+        with pytest.raises(RunFolderError, match=message), lock(run):
+            pass
+
+
+@pytest.mark.parametrize("name", ["flock", "ftruncate", "pwrite"])
+def test_a_disk_that_cannot_lock_is_an_error_of_one_line(run, monkeypatch, name):
+    def fail(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(run_dir.fcntl if name == "flock" else os, name, fail)
+    message = "run/.lock: must be a file that can be locked, but got No locks available"
+    with pytest.raises(RunFolderError, match=message), lock(run):
+        pass
+    monkeypatch.undo()
+    with lock(run):
+        pass
+
+
 def test_readers_that_look_at_the_lock_do_not_keep_a_writer_out(run):
     with lock(run):
         pass

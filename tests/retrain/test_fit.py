@@ -1,13 +1,16 @@
 import dataclasses
 import itertools
+import time
 
 import pytest
+import signals
 import torch
 from made_clips import NUM_CLASSES, BrokenOffError, Stream, batch_of
 from made_nets import TINY_SPEC, randomise
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from results import interruption
 from results.checkpoint import load_newest
 from results.journal import read_journal
 from results.records import EpochRecord
@@ -181,6 +184,44 @@ def test_stopped_before_any_step_and_resumed_it_ends_in_the_same(tmp_path, step,
     assert bench.stream.opened[0] == step // 3 * 3
     assert outcome(run) == undisturbed
     assert read_journal(run.journal_path)[-len(records) :] == records
+
+
+@pytest.mark.parametrize("stops", [(0,), (6,), (7,), (11,), (8, 9, 10)])
+def test_told_to_end_it_saves_the_step_and_ends_in_the_same(tmp_path, stops, undisturbed):
+    run = new_run(tmp_path / "run")
+    with signals.listened():
+        for stop in stops:
+            with pytest.raises(KeyboardInterrupt):
+                train(run, stream=told_at(stop))
+            assert load_newest(run.checkpoints_path).number == stop + 1
+        train(run)
+    assert outcome(run) == undisturbed
+
+
+def test_told_to_end_in_a_long_evaluation_it_saves_the_step_before(tmp_path, undisturbed, monkeypatch):
+    monkeypatch.setattr(interruption, "GRACE_S", 0.2)
+
+    def endless(net):
+        signals.tell()
+        time.sleep(60)
+
+    run = new_run(tmp_path / "run")
+    with signals.listened(), pytest.raises(KeyboardInterrupt):
+        train(run, measure=endless)
+    assert load_newest(run.checkpoints_path).number == 7
+    train(run)
+    assert outcome(run) == undisturbed
+
+
+def told_at(step):
+    class Told(Stream):
+        def _from(self, position):
+            for number, batch in enumerate(super()._from(position), start=position):
+                if number == step:
+                    signals.tell()
+                yield batch
+
+    return Told(size=4, seed=1)
 
 
 def broken_at(step):
