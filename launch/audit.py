@@ -42,7 +42,7 @@ from launch.shared_weights import require_finished
 from nas.audit import agreements, bands_between, equal_bands, stratified
 from nas.problem import Problem
 from results.audit import SAMPLE_FILE, Audit, Audited, Sample, audit_path, read_sample, sample_text
-from results.checkpoint import load_newest, save_checkpoint
+from results.checkpoint import load_newest, restoring, save_checkpoint
 from results.records import AuditRecord, SharedRecord
 from results.run_dir import RunDir, create_run, open_run
 from search_spaces.errors import UsageError, WeightsError
@@ -205,7 +205,8 @@ def _shared_weights(searched: RunDir) -> tuple[int, bytes]:
     checkpoint = load_newest(searched.checkpoints_path, set_aside=False)
     if checkpoint is None:
         raise WeightsError("a search must have its last checkpoint to be audited, but has none", path=searched.path)
-    return checkpoint.number, checkpoint.blobs[WEIGHTS]
+    with restoring(searched.checkpoints_path):
+        return checkpoint.number, checkpoint.blobs[WEIGHTS]
 
 
 def _plans(options: Options, searched: Search, sample: Sample, manifest: Manifest) -> list[Plan]:
