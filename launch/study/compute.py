@@ -10,7 +10,6 @@ that of a random one, 0.5, beyond its interval; (2) REINFORCE is at least level 
 clean rewards (the replay) all strategies beat the best of a few random ones.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from launch.study.common import Document, Floats, StudyOptions, interval, percen
 from launch.study.micro import genotype_text
 from launch.study.replay import STRATEGIES as REPLAYED
 from launch.study.replay import replay
-from launch.study.searches import SEARCH, WEIGHTS, SearchTask, carry_out, micro_search
+from launch.study.searches import LOOKED_AT, SEARCH, WEIGHTS, SearchTask, carry_out, clips_of_search, micro_search
 from launch.study.table import TruthTable, read_table
 from launch.study.truth import RECIPE, TABLE, VIDEOS
 from nas.audit import rank_correlations
@@ -42,8 +41,6 @@ STATISTICS: Mapping[StrategyName, tuple[Statistics, ...]] = {
     "uniform": ("batch", "recalibrated"),  # trained alike for all architectures, so the fairest judge of statistics
     "evolution": ("batch",),
 }
-LOOKED_AT = 1 / 3
-"""What a clip costs that is only looked at, of one that is trained on."""
 NUM_DRAWS = 10_000
 
 
@@ -110,7 +107,6 @@ def search_units(options: Options, table: TruthTable) -> list[Unit[SearchTask]]:
 def document_of(options: Options, table: TruthTable, results: dict[str, Document]) -> Document:
     """Everything that is shown, in plain data."""
     truth_N = table.truth()
-    trained, looked_at = clips_of_a_search(options)
     found = {strategy: [results[f"motion-{strategy}-{seed}"] for seed in range(options.seeds)] for strategy in SEARCHED}
     percentiles = {
         strategy: [percentile(truth_N[table.number(each["found"])], truth_N) for each in each_of]
@@ -120,15 +116,10 @@ def document_of(options: Options, table: TruthTable, results: dict[str, Document
         strategy: [float(truth_N[table.number(each["found"])]) for each in each_of]
         for strategy, each_of in found.items()
     }
-    num_alone = {
-        "trained": max(1, math.floor(trained / clips_of_a_training(options))),
-        "trained and looked at": max(1, math.floor((trained + LOOKED_AT * looked_at) / clips_of_a_training(options))),
-    }
     return {
         "size": options.size,
         "architectures": len(truth_N),
         "truth": {"mean": float(truth_N.mean()), "best": float(truth_N.max()), "sd": float(truth_N.std())},
-        "clips": {"trained": trained, "looked_at": looked_at, "of_a_training": clips_of_a_training(options)},
         "percentiles": percentiles,
         "accuracies": accuracies,
         "found": {
@@ -142,7 +133,7 @@ def document_of(options: Options, table: TruthTable, results: dict[str, Document
             for strategy, each_of in found.items()
             for statistics in STATISTICS[strategy]
         },
-        "alone": {name: {"n": num, **best_of(table, num)} for name, num in num_alone.items()},
+        "alone": {name: {"n": num, **best_of(table, num)} for name, num in trainings_alone(options).items()},
         "replay": {
             strategy: [percentile(float(truth_N[number]), truth_N) for number in replayed]
             for strategy, replayed in (
@@ -161,18 +152,18 @@ def tau(scores: list[float], truth_N: Floats, *, seed: int) -> dict[str, float]:
     return {"value": found.value, "low": found.low, "high": found.high, "num": found.num}
 
 
-def clips_of_a_search(options: Options) -> tuple[int, int]:
-    """Clips that a search trains on, and those it only looks at: rewards and the final comparison."""
-    config, weights = SEARCH[options.size], WEIGHTS[options.size]
-    num = config.steps * config.architectures_per_step
-    compared = (config.selection.num_policy + config.selection.num_random + 1) * 512
-    return num * weights.batch_size, num * weights.reward_clips + compared
-
-
-def clips_of_a_training(options: Options) -> int:
-    """Clips that a training of the ground truth sees."""
+def trainings_alone(options: Options) -> dict[str, int]:
+    """How many stand-alone trainings cost as many clips as a search, by what is counted; at least one."""
     manifest = VIDEOS[options.size].manifest(options, "motions")
-    return RECIPE.num_steps(len(load_manifest(manifest).of("train"))) * RECIPE.batch_size
+    num_train = len(load_manifest(manifest).of("train"))
+    config, weights = SEARCH[options.size], WEIGHTS[options.size]
+    of_a_training = RECIPE.num_steps(num_train) * RECIPE.batch_size
+    return {
+        name: max(
+            1, round(clips_of_search(config, weights, num_train_videos=num_train, looked_at=counted) / of_a_training)
+        )
+        for name, counted in (("trained on", 0.0), ("trained on, and a third of those looked at", LOOKED_AT))
+    }
 
 
 def best_of(table: TruthTable, num: int) -> dict[str, float]:

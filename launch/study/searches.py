@@ -42,6 +42,10 @@ SEARCH: Mapping[Size, SearchConfig] = {
 }
 """Of the micro space; everything else as a user's search has it by default. In 200 steps shared weights know nothing
 before the 80th: a policy that learns from then on what a quarter of the steps taught takes noise for quality."""
+LOOKED_AT = 1 / 3
+"""What a clip costs that is only looked at, of one that is trained on: a forward pass of three."""
+HELD_OUT = 0.3
+"""Of the training videos, as a search has it by default."""
 LARGE = replace(find_space("a0"), name="a0-16x112", clip=ClipGeometry(num_frames=16, resolution=112, rate_fps=16.0))
 """The space of A0 on smaller clips, for a GPU."""
 LARGE_TARGETS = ("macs=300M/clip", "macs=370M/clip", "macs=550M/clip")
@@ -198,3 +202,20 @@ def temporal_chances(history: SearchHistory, space: SearchSpace) -> list[float]:
 def num_own(candidates: Sequence[CandidateRecord]) -> int:
     """How many of the compared architectures the strategy proposed by itself inside the budget."""
     return sum(record.origin == "policy" for record in candidates)
+
+
+def clips_of_search(
+    config: SearchConfig, weights: WeightConfig, *, num_train_videos: int, looked_at: float = LOOKED_AT
+) -> float:
+    """Clips that a search costs, in clips trained on.
+
+    Args:
+        config: Of the search.
+        weights: Of the search.
+        num_train_videos: Of which the search holds out its default share, for rewards and the final comparison.
+        looked_at: What a clip counts that is only looked at.
+    """
+    num = config.steps * config.architectures_per_step
+    num_compared = config.selection.num_policy + config.selection.num_random + 1
+    num_looks = num * weights.reward_clips + num_compared * round(HELD_OUT * num_train_videos)
+    return num * weights.batch_size + looked_at * num_looks
