@@ -18,6 +18,7 @@ from launch.search_problem import new_supernet, problem_of
 from nas.loop import run_search
 from nas.problem import Problem
 from results.checkpoint import Checkpoint
+from results.diagnosis import learned_from_noise
 from results.history import read_history
 from results.records import Record, ResultRecord, StartRecord, StepRecord
 from results.run_dir import RunDir
@@ -69,8 +70,13 @@ def lead(run: RunDir, options: Options, ranks: Ranks) -> None:
     job = ranks.from_first(lambda: _job(run, options))
     num_steps = options.search.steps
     progress = console.Progress("search", total=num_steps, done=job.checkpoint.number if job.checkpoint else 0)
+    rate = None
     for record in _records(job, ranks, run=run):
         if isinstance(record, StepRecord):
+            if rate == 0 and record.learning_rate > 0:
+                for warning in learned_from_noise(read_history(run.journal_path)):
+                    console.log(f"note: {warning}")
+            rate = record.learning_rate
             progress.update(record.step + 1, _progress_text(record))
             if record.step + 1 == num_steps:
                 console.log("compare the likeliest architectures, and random ones, on more held-out clips")

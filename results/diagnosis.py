@@ -15,6 +15,10 @@ EARLY = 0.5
 """Share of the steps before which no group of decisions should have settled."""
 LATE = 0.9
 """Share of the steps after which the policy should have learned and its costs lie at the target."""
+ABOVE_CHANCE = 0.1
+"""Share of the way from chance to certainty that qualities must have come before a policy can learn from them."""
+RECENT = 0.1
+"""Share of the steps before a policy learns whose qualities count."""
 TOLERANCE = 0.05
 """Of cost / target around 1: the band of the report."""
 BAD_SHARE = 0.01
@@ -33,7 +37,13 @@ def warnings_of(history: SearchHistory, events: Sequence[Mapping[str, Any]]) -> 
         found.append(f"damaged: {len(history.damages) - _NAMED} more lines of the journal")
     if history.start is None:
         return found
-    found += _collapsed(history) + _never_learned(history) + _target_missed(history) + _no_gain(history)
+    found += (
+        learned_from_noise(history)
+        + _collapsed(history)
+        + _never_learned(history)
+        + _target_missed(history)
+        + _no_gain(history)
+    )
     return found + _bad_videos(history, events)
 
 
@@ -50,6 +60,24 @@ def never_learned(history: SearchHistory) -> list[str]:
     policy = history.policies[-1]
     chances = ((name, policy.probabilities.get(name, ())) for name in policy.argmax)
     return sorted(name for name, chance in chances if len(chance) > 1 and normalised_entropy(chance) > NEVER_LEARNED)
+
+
+def learned_from_noise(history: SearchHistory) -> list[str]:
+    """Whether a policy began to learn from qualities that were hardly above chance; no more than one line."""
+    columns, start = history.columns, history.start
+    if start is None or start.strategy != "reinforce" or not history.num_steps:
+        return []
+    learning = np.flatnonzero(columns["learning_rate"] > 0)
+    if not learning.size or not (first := int(learning[0])):
+        return []
+    recent = columns["quality"][first - max(1, round(RECENT * first)) : first]
+    chance = 1 / len(start.class_names)
+    if float(recent.mean()) >= chance + ABOVE_CHANCE * (1 - chance):
+        return []
+    return [
+        f"learned from noise: the policy began to learn in step {first:,} of {start.steps:,}, when shared weights were "
+        "hardly above chance; more --search.steps, or a larger --search.controller.delay_fraction, let them learn first"
+    ]
 
 
 def _collapsed(history: SearchHistory) -> list[str]:

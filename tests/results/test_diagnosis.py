@@ -3,7 +3,7 @@ from dataclasses import replace
 import made_runs
 import pytest
 
-from results.diagnosis import machine_warnings, memory_share, never_learned, share_done, warnings_of
+from results.diagnosis import learned_from_noise, machine_warnings, memory_share, never_learned, share_done, warnings_of
 from results.history import read_history
 
 
@@ -98,3 +98,18 @@ def test_the_most_memory_since_the_latest_start():
         memory_share([{"kind": "memory", "used_bytes": 3}, {"kind": "memory", "used_bytes": 1, "limit_bytes": 0}])
         is None
     )
+
+
+@pytest.mark.parametrize(("before", "told"), [(0.3, True), (0.6, False)])
+def test_a_policy_that_learns_before_the_weights_do(tmp_path, before, told):
+    start = replace(made_runs.start(), class_names=("a", "b", "c", "d"))  # chance 0.25, a tenth of the way 0.325
+    steps = []
+    for number in range(20):
+        step = replace(made_runs.step(number), learning_rate=0.0 if number < 10 else 0.1)
+        quality = before if number < 10 else 0.9
+        steps.append(replace(step, trials=tuple(replace(trial, quality=quality) for trial in step.trials)))
+    warnings = learned_from_noise(history_of(tmp_path, [start, *steps]))
+    assert len(warnings) == told
+    assert not told or warnings[0].startswith("learned from noise: the policy began to learn in step 10 of 40")
+    assert learned_from_noise(history_of(tmp_path / "early", [start, *steps[:10]])) == []
+    assert learned_from_noise(history_of(tmp_path / "other", [replace(start, strategy="evolution"), *steps])) == []
