@@ -107,10 +107,14 @@ class SearchClips:
         return self._endless(self._held[clip], "reward", self._weights.reward_clips, centre=True)(position)
 
     def compare(self, clip: ClipGeometry) -> Iterator[ClipBatch]:
-        """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor."""
+        """Held-out clips in batches of about equal size, for the statistics of a small last batch would be poor.
+
+        They are as large as those of the rewards, but at least two training batches, however few clips a reward has.
+        """
         reader = self._held[clip]
         chosen = compared(reader.items, num=self._compare_clips, seed=self._seed)
-        num_batches = max(1, round(len(chosen) / self._weights.reward_clips))
+        batch_size = max(self._weights.reward_clips, 2 * self._weights.batch_size)
+        num_batches = max(1, round(len(chosen) / batch_size))
         batches = [
             [SampleKey(index=int(index), view=View()) for index in part] for part in np.array_split(chosen, num_batches)
         ]

@@ -19,7 +19,7 @@ from launch.compute import Amp
 from launch.executors import ExecutorOptions, check_executor, started
 from nas.executor import Failure, Unit
 from results.files import replace_file
-from search_spaces.errors import SweepError
+from search_spaces.errors import SweepError, UsageError
 from search_spaces.strict_json import load, pretty
 from video.synthetic import Cue
 
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 TaskT = TypeVar("TaskT")
 
 CONFIDENCE = 0.95
-NUM_RESAMPLES = 9999
+SIZE_FILE = "size.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class StudyOptions(ExecutorOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A mean with its 95 % bootstrap interval (percentiles), over `num` values."""
+    """A mean with its 95 % interval, over `num` values; of a single value there is none, and both ends are NaN."""
 
     mean: float
     low: float
@@ -68,30 +68,54 @@ class Interval:
     num: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}] (n={self.num})"
+        between = "" if self.num == 1 else f" [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.mean:.3f}{between} (n={self.num})"
 
 
 def interval(values: Sequence[float] | Floats) -> Interval:
-    """The mean of independent values, such as one per seed; with one value the interval is that value."""
+    """The mean of independent values, such as one per seed, with Student's interval.
+
+    Resampling a handful of values can never leave their range, and so is too sure of itself.
+    """
     values_N = np.asarray(values, dtype=np.float64)
-    mean = float(values_N.mean())
-    if len(values_N) < 2:
-        return Interval(mean=mean, low=mean, high=mean, num=len(values_N))
-    drawn = stats.bootstrap(
-        (values_N,),
-        np.mean,
-        n_resamples=NUM_RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    low, high = drawn.confidence_interval
-    return Interval(mean=mean, low=float(low), high=float(high), num=len(values_N))
+    mean, half = float(values_N.mean()), float("nan")
+    if len(values_N) > 1:
+        error = float(values_N.std(ddof=1)) / len(values_N) ** 0.5
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values_N) - 1)) * error
+    return Interval(mean=mean, low=mean - half, high=mean + half, num=len(values_N))
 
 
 def percentile(value: float, among_N: Floats) -> float:
     """Share of `among_N` that is below `value`, those equal to it counting half, in [0, 1]."""
     return float(((among_N < value).sum() + (among_N == value).sum() / 2) / len(among_N))
+
+
+def check(options: StudyOptions) -> None:
+    """Refuse, before anything is made, options that do not go together or a folder of the other size.
+
+    Raises:
+        UsageError: They do not, or it is.
+    """
+    check_executor(options)
+    path = options.out / SIZE_FILE
+    if path.exists():
+        size = load(path)
+        if size != options.size:
+            raise UsageError(f"a study must go on at the size it was begun with, {size}, but got {options.size}")
+    else:
+        options.out.mkdir(parents=True, exist_ok=True)
+        replace_file(path, pretty(options.size).encode())
+
+
+def check_counts(**counts: int) -> None:
+    """Refuse numbers of seeds and the like below 1.
+
+    Raises:
+        UsageError: One is.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise UsageError(f"{name} must be at least 1, but got {count}")
 
 
 def results_of(
@@ -107,8 +131,9 @@ def results_of(
 
     Raises:
         SweepError: A unit failed; those that did not have their files.
+        UsageError: As `check`.
     """
-    check_executor(options)
+    check(options)
     folder = options.out.resolve() / "results"
     folder.mkdir(parents=True, exist_ok=True)
     files = {unit.name: folder / f"{unit.name}.json" for unit in units}

@@ -19,7 +19,7 @@ import numpy as np
 from launch import console
 from launch.shared_weights import Statistics
 from launch.study import micro
-from launch.study.common import Document, Floats, StudyOptions, interval, percentile, results_of
+from launch.study.common import Document, Floats, StudyOptions, check, check_counts, interval, percentile, results_of
 from launch.study.micro import genotype_text
 from launch.study.replay import STRATEGIES as REPLAYED
 from launch.study.replay import replay
@@ -61,6 +61,8 @@ class Options(StudyOptions):
 
 def run(options: Options) -> int:
     """Search whatever is missing, replay, and show the percentiles."""
+    check_counts(seeds=options.seeds, replays=options.replays)
+    check(options)
     table = table_of(options, options.table)
     results = results_of(options, carry_out, search_units(options, table), label="searched")
     document = document_of(options, table, results)
@@ -144,11 +146,11 @@ def document_of(options: Options, table: TruthTable, results: dict[str, Document
     }
 
 
-def tau(scores: list[float], truth_N: Floats, *, seed: int) -> dict[str, float]:
-    """Kendall's tau of shared weights' scores against the truth, with its interval and n."""
+def tau(scores: list[float], truth_N: Floats, *, seed: int) -> dict[str, float] | None:
+    """Kendall's tau of shared weights' scores against the truth, with its interval and n; None where there is none."""
     found = rank_correlations(scores, truth_N, rng=generator(seed, "tau")).kendall
     if not isinstance(found, Estimate):
-        return {"value": 0.0, "low": 0.0, "high": 0.0, "num": found.num}
+        return None
     return {"value": found.value, "low": found.low, "high": found.high, "num": found.num}
 
 
@@ -207,6 +209,7 @@ def show(document: Document, *, as_json: bool) -> None:
         ("strategy", "percentile of found", "its accuracy", "argmax cost/target"),
         rows,
     )
+    found = {name: [each for each in taus if each is not None] for name, taus in document["tau"].items()}
     console.show_table(
         "Kendall's tau of the shared weights' scores against the ground truth",
         ("strategy, statistics", "mean over seeds", "n", "interval of the first seed"),
@@ -217,7 +220,8 @@ def show(document: Document, *, as_json: bool) -> None:
                 taus[0]["num"],
                 f"[{taus[0]['low']:.2f}, {taus[0]['high']:.2f}]",
             )
-            for name, taus in document["tau"].items()
+            for name, taus in found.items()
+            if taus
         ],
     )
     console.show_table(

@@ -15,7 +15,7 @@ import numpy as np
 
 from launch import console
 from launch.study import micro
-from launch.study.common import Document, Size, StudyOptions, interval, percentile, results_of
+from launch.study.common import Document, Size, StudyOptions, check, check_counts, interval, percentile, results_of
 from launch.study.compute import table_of, tau
 from launch.study.searches import SEARCH, WEIGHTS, SearchTask, carry_out, micro_search
 from launch.study.table import TruthTable
@@ -26,9 +26,11 @@ from nas.warmup import WarmupConfig
 SHORT = {"ray_address": "--ray-address"}
 FULL = "reinforce"
 SMALL = "small-batch"
+FROZEN = "frozen"
 SMALL_BATCH = 2
 """Held-out clips of a reward, where they are few."""
-FROZEN_RATE = 1e-12
+NEVER = 0.9999
+"""Of the steps, before which the policy stays as it is: more than all but the last."""
 OTHER_TARGETS: Mapping[Size, str] = {"cpu": "macs=7.5M/clip", "gpu": "macs=80M/clip"}
 """Above the median of the space; the ground truth's is below it."""
 
@@ -40,7 +42,7 @@ def kinds_of(size: Size) -> dict[str, dict[str, Any]]:
         "soft-reward": {"reward": "mnas", "beta": -0.07, "beta_ramp": 1.0},
         "no-op-warmup": {"warmup": WarmupConfig(op_fraction=0.0)},
         "no-filter-warmup": {"warmup": WarmupConfig(filter_fraction=0.0)},
-        "frozen": {"controller": replace(SEARCH[size].controller, learning_rate=FROZEN_RATE)},
+        FROZEN: {"controller": replace(SEARCH[size].controller, delay_fraction=NEVER)},
         SMALL: {},
     }
 
@@ -60,6 +62,8 @@ class Options(StudyOptions):
 
 def run(options: Options) -> int:
     """Search whatever is missing, and show each knock-out beside the full search."""
+    check_counts(seeds=options.seeds)
+    check(options)
     table = table_of(options, options.table)
     results = results_of(options, carry_out, search_units(options, table), label="searched")
     show(document_of(options, table, results), as_json=options.json)
@@ -140,9 +144,9 @@ def show(document: Document, *, as_json: bool) -> None:
         [
             (
                 kind,
-                *(interval(each["argmax_ratios"][target]) for target in document["targets"]),
+                *("" if kind == FROZEN else interval(each["argmax_ratios"][target]) for target in document["targets"]),
                 interval(each["percentiles"]),
-                interval([found["value"] for found in each["tau"]]),
+                interval(_numbers(each["tau"])),
                 interval(each["temporal"]),
             )
             for kind, each in kinds.items()
@@ -151,8 +155,9 @@ def show(document: Document, *, as_json: bool) -> None:
     full = kinds[FULL]
 
     def difference(kind: str, values: str) -> str:
-        pairs = zip(_numbers(kinds[kind][values]), _numbers(full[values]), strict=True)
-        return str(interval([mine - others for mine, others in pairs]))
+        pairs = zip(kinds[kind][values], full[values], strict=True)
+        whole = [_numbers(list(pair)) for pair in pairs if None not in pair]
+        return str(interval([mine - others for mine, others in whole])) if whole else "none"
 
     console.show_table(
         "Beside the full search, by seed: mean difference [95 % interval]",
@@ -162,4 +167,4 @@ def show(document: Document, *, as_json: bool) -> None:
 
 
 def _numbers(values: list[Any]) -> list[float]:
-    return [float(value["value"] if isinstance(value, dict) else value) for value in values]
+    return [float(value["value"] if isinstance(value, dict) else value) for value in values if value is not None]

@@ -1,7 +1,7 @@
 """The micro space: so small that every architecture at its target's cost can be trained by itself.
 
 Four layers in three blocks decide on a kernel (two that see one frame, two that see several) and an expansion each:
-4,096 architectures, of which 125 cost within 1 % of the target. Which layers look across time, and how much width that
+4,096 architectures, of which 132 cost within 1 % of the target. Which layers look across time, and how much width that
 leaves for them, is all there is to find.
 """
 
@@ -36,7 +36,7 @@ MICRO = SearchSpace(
     se=(False,),
 )
 CLIPS = {"cpu": MICRO.clip, "gpu": ClipGeometry(num_frames=16, resolution=112, rate_fps=16.0)}
-TARGETS = {"cpu": "macs=6.1M/clip", "gpu": "macs=64M/clip"}
+TARGETS = {"cpu": "macs=6.1M/clip", "gpu": "macs=65M/clip"}
 """Their architectures inside the budget are those of the ground truth."""
 TOLERANCE = 0.01
 NUM_CLASSES = 8

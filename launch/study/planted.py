@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from launch import console, search
-from launch.study.common import Document, MotionVideos, StudyOptions, interval, results_of
+from launch.study.common import Document, MotionVideos, StudyOptions, check, check_counts, interval, results_of
 from launch.study.searches import (
     LARGE,
     LARGE_SEARCH,
@@ -67,6 +67,8 @@ class Options(StudyOptions):
 
 def run(options: Options) -> int:
     """Search whatever is missing, and show what the predictions came to."""
+    check_counts(seeds=options.seeds)
+    check(options)
     manifests = {task: manifest_of(options, task) for task in TASKS}
     units = [
         Unit(

@@ -1,4 +1,4 @@
-"""Strategies against stored answers: a search of seconds, with the noise of a real one and none of its training.
+"""Strategies against stored answers: a search of seconds, with noise but without weights that have to be trained.
 
 A measurement asks one of the stored trainings of an architecture about a fresh draw of clips. Only architectures of the
 table can be measured, so a strategy's proposals are taken from it in their order until enough of them lie in the table;

@@ -13,10 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from launch import console, data_index, members, retrain
 from launch.compute import set_up
-from launch.study.common import Document, Floats, MotionVideos, Size, StudyOptions, interval, percentile, results_of
+from launch.study.common import (
+    Document,
+    Floats,
+    MotionVideos,
+    Size,
+    StudyOptions,
+    check,
+    check_counts,
+    interval,
+    percentile,
+    results_of,
+)
 from launch.study.searches import (
     LARGE,
     LARGE_SEARCH,
@@ -37,7 +49,6 @@ from nas.select import SelectionConfig, random_baseline
 from nas.warmup import WarmupConfig
 from retrain.evaluate import report_of
 from retrain.recipe import Recipe
-from search_spaces.errors import UsageError
 from search_spaces.movinet import find_space
 from search_spaces.space import Candidate, SearchSpace
 from search_spaces.spec_json import make_spec_file, write_spec
@@ -138,8 +149,8 @@ class Training:
 
 def run(options: Options) -> int:
     """Search, train whatever is missing, and show where the found ones lie among the random ones."""
-    if min(options.randoms, options.seeds) < 1:
-        raise UsageError(f"randoms and seeds must be at least 1, but got {options.randoms} and {options.seeds}")
+    check_counts(randoms=options.randoms, seeds=options.seeds)
+    check(options)
     comparisons = comparisons_of(options)
     searched = results_of(options, carry_out, [_search_unit(options, each) for each in comparisons], label="searched")
     trainings = {
@@ -216,8 +227,11 @@ def train_and_test(task: Training) -> Document:
 def show(rows: Sequence[Document], *, as_json: bool) -> None:
     """A row per search, then all together."""
     percentiles = [row["percentile"] for row in rows]
+    gains = [float(np.mean(row["found"]) - np.mean(row["randoms"])) for row in rows]
+    chance = by_chance(percentiles, num=min(len(row["randoms"]) for row in rows))
     if as_json:
-        console.show_json({"comparisons": list(rows), "percentile": str(interval(percentiles))})
+        document = {"percentile": str(interval(percentiles)), "gain": str(interval(gains)), "by_chance": chance}
+        console.show_json({"comparisons": list(rows), **document})
         return
     console.show_table(
         "Retrained: what was found, and random architectures of equal cost",
@@ -237,7 +251,10 @@ def show(rows: Sequence[Document], *, as_json: bool) -> None:
             for row in rows
         ],
     )
-    console.show(f"percentile of what was found, over searches: {interval(percentiles)}")
+    console.show(
+        f"percentile of what was found, over searches: {interval(percentiles)}; random ones in its place would be as "
+        f"high with a probability of {chance:.3f}\nfound - mean of random, over searches: {interval(gains)}"
+    )
 
 
 def _search_unit(options: Options, comparison: Comparison) -> Unit[SearchTask]:
@@ -284,15 +301,14 @@ def _trainings(options: Options, comparison: Comparison, searched: Document) -> 
 
 
 def _row(options: Options, comparison: Comparison, searched: Document, trained: Mapping[str, Document]) -> Document:
-    """Accuracies of a comparison; the interval of its percentile resamples the random architectures."""
+    """Accuracies of a comparison; its percentile has Jeffreys' interval of a share."""
     found, *randoms = (
         [trained[_name(comparison, candidate, seed)]["top1"] for seed in comparison.train_seeds]
         for candidate in _candidates(options, comparison, searched)
     )
     means_N, num_alone = np.array([np.mean(each) for each in randoms]), num_trainings(options, comparison)
-    rng = np.random.default_rng(0)
-    drawn = [percentile(float(np.mean(found)), rng.choice(means_N, size=len(means_N))) for _ in range(NUM_DRAWS)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    beaten = percentile(float(np.mean(found)), means_N) * len(means_N)
+    low, high = stats.beta.ppf([0.025, 0.975], beaten + 0.5, len(means_N) - beaten + 0.5)
     return {
         "name": comparison.name,
         "target": comparison.target,
@@ -330,14 +346,20 @@ def best_of(top1_NS: Floats, num: int) -> float:
     return float(np.mean(found))
 
 
+def by_chance(percentiles: Sequence[float], *, num: int) -> float:
+    """Probability that architectures drawn like the `num` random ones would have percentiles as high in the mean."""
+    ranks_SN = np.random.default_rng(0).integers(num + 1, size=(len(percentiles), 100_000)) / num
+    return float((ranks_SN.mean(axis=0) >= np.mean(percentiles) - 1e-9).mean())
+
+
 def _name(comparison: Comparison, candidate: Candidate, seed: int) -> str:
     return f"{comparison.manifest.stem}-{candidate.fingerprint[:16]}-{seed}"
 
 
 def _split(options: Options, source: Path, name: str, seed: int) -> Path:
-    """A split of real videos of its own: half to search and train on, a tenth to validate, the rest to test."""
+    """A split of real videos of its own: 60 % to search and train on, 5 % to validate, the rest to test."""
     manifest = options.out.resolve() / f"{name}-split{seed}.jsonl"
     if not manifest.exists():
         manifest.parent.mkdir(parents=True, exist_ok=True)
-        data_index.index(data_index.Options(source=source, out=manifest, split="0.6,0.05,0.35", seed=seed))
+        data_index.index(data_index.Options(source=source, out=manifest, split="0.6,0.05,0.35", redraw=True, seed=seed))
     return manifest

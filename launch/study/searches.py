@@ -13,6 +13,7 @@ from launch.study.common import Document, Size, StudyOptions
 from nas.loop import SearchConfig
 from nas.reinforce import ControllerConfig
 from nas.select import SelectionConfig
+from results.files import replace_file
 from results.history import SearchHistory, read_history
 from results.records import CandidateRecord
 from results.run_dir import RunDir
@@ -44,8 +45,8 @@ SEARCH: Mapping[Size, SearchConfig] = {
 before the 80th: a policy that learns from then on what a quarter of the steps taught takes noise for quality."""
 LOOKED_AT = 1 / 3
 """What a clip costs that is only looked at, of one that is trained on: a forward pass of three."""
-HELD_OUT = 0.3
-"""Of the training videos, as a search has it by default."""
+HELD_OUT, MAX_COMPARED = 0.3, 512
+"""Share of the training videos, and most of them in the final comparison, as a search has them by default."""
 LARGE = replace(find_space("a0"), name="a0-16x112", clip=ClipGeometry(num_frames=16, resolution=112, rate_fps=16.0))
 """The space of A0 on smaller clips, for a GPU."""
 LARGE_TARGETS = ("macs=300M/clip", "macs=370M/clip", "macs=550M/clip")
@@ -102,7 +103,7 @@ def micro_search(
         seed=seed,
         target=target or micro.TARGETS[study.size],
         config=config,
-        weights=WEIGHTS[study.size],
+        weights=weights or WEIGHTS[study.size],
     )
 
 
@@ -122,7 +123,7 @@ def options_of_search(
     if isinstance(space, SearchSpace):
         path = out / f"{space.name}.json"
         out.mkdir(parents=True, exist_ok=True)
-        path.write_text(pretty(space_document(space)), "utf-8")
+        replace_file(path, pretty(space_document(space)).encode())
         space = str(path)
     return search.Options(
         space=space,
@@ -217,5 +218,5 @@ def clips_of_search(
     """
     num = config.steps * config.architectures_per_step
     num_compared = config.selection.num_policy + config.selection.num_random + 1
-    num_looks = num * weights.reward_clips + num_compared * round(HELD_OUT * num_train_videos)
+    num_looks = num * weights.reward_clips + num_compared * min(MAX_COMPARED, round(HELD_OUT * num_train_videos))
     return num * weights.batch_size + looked_at * num_looks

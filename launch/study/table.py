@@ -2,6 +2,8 @@
 
 import base64
 import gzip
+import io
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from search_spaces.strict_json import canonical, loads
 SCHEMA = 1
 KIND = "movinas.truth"
 MAX_BYTES = 5 << 20
+MAX_TEXT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,8 +87,9 @@ def read_table(path: Path) -> TruthTable:
         DocumentError: No such file, or not such a table.
     """
     try:
-        text = gzip.decompress(read_regular(path, max_bytes=MAX_BYTES))
-        document = loads(text, max_bytes=16 * MAX_BYTES)
+        with gzip.GzipFile(fileobj=io.BytesIO(read_regular(path, max_bytes=MAX_BYTES))) as file:
+            text = file.read(MAX_TEXT_BYTES + 1)
+        document = loads(text, max_bytes=MAX_TEXT_BYTES)
         if (document["schema"], document["kind"]) != (SCHEMA, KIND):
             raise ValueError(f"schema {document['schema']} of {document['kind']}")
         rows: Sequence[Mapping[str, Any]] = document["architectures"]
@@ -96,8 +100,10 @@ def read_table(path: Path) -> TruthTable:
             macs_N=np.array([row["macs"] for row in rows]),
             provenance=document["provenance"],
         )
-    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise DocumentError(f"must be a table of ground truth, but got {error}", path=path) from error
+    except (OSError, EOFError, zlib.error, KeyError, TypeError, ValueError) as error:
+        raise DocumentError(
+            f"must be a table of ground truth, as movinas study truth makes it, but got {error}", path=path
+        ) from error
 
 
 def _bits(text: str, num_clips: int) -> NDArray[np.bool_]:

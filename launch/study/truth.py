@@ -14,7 +14,7 @@ import numpy as np
 from launch import console, members, retrain
 from launch.compute import environment_of, set_up
 from launch.study import micro
-from launch.study.common import Document, MotionVideos, Size, StudyOptions, results_of
+from launch.study.common import Document, MotionVideos, Size, StudyOptions, check, results_of
 from launch.study.micro import genotype_text
 from launch.study.table import TruthTable, write_table
 from launch.trained import load_trained, predictions_of
@@ -64,6 +64,7 @@ def run(options: Options) -> int:
     """Train whatever is missing, write the table, and say how far two seeds agree."""
     if options.seeds < 2:
         raise UsageError(f"seeds must be at least 2, for seeds are compared, but got {options.seeds}")
+    check(options)
     manifest = VIDEOS[options.size].manifest(options, "motions")
     problem = micro.problem(options.size)
     candidates = [problem.candidate(row_D) for row_D in micro.architectures(options.size)]
