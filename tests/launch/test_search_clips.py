@@ -124,7 +124,7 @@ def test_a_proxy_is_read_in_place_of_the_clip_that_networks_are_meant_for(motion
     proxy = replace(NANO.clip, num_frames=2, resolution=16)
     clips = search_clips(motion_manifest, {NANO.clip: proxy})
     assert next(clips.train(0, NANO.clip)).frames_BTHWC.shape == (4, 2, 16, 16, 3)
-    assert [len(batch.indices) for batch in clips.compare(NANO.clip)] == [3, 2]
+    assert [len(batch.indices) for batch in clips.compare(NANO.clip)] == [5]  # though rewards have fewer
 
 
 def test_a_search_decides_on_the_clip_and_journals_it(clips_run):

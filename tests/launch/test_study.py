@@ -1,5 +1,6 @@
 """Studies: their statistics, the ground truth that lies in benchmarks, and each of them whole on next to nothing."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +10,19 @@ import pytest
 
 from launch.cli import main
 from launch.study import mechanisms, micro, retrained, searches, truth
-from launch.study.common import Interval, StudyOptions, interval, percentile, results_of
+from launch.study.common import StudyOptions, check, interval, percentile, results_of
 from launch.study.compute import best_of
 from launch.study.planted import with_shuffled_labels
 from launch.study.replay import replay
 from launch.study.table import TruthTable, read_table, write_table
 from nas.audit import ceiling
 from nas.executor import Unit
+from nas.reinforce import Reinforce
 from nas.select import SelectionConfig
+from nas.warmup import WarmupConfig
 from results.estimate import Estimate
 from retrain.recipe import Recipe
-from search_spaces.errors import DocumentError, SweepError
+from search_spaces.errors import DocumentError, SweepError, UsageError
 from supernet.evaluator import WeightConfig
 from video.manifest import load_manifest
 
@@ -31,12 +34,17 @@ def table():
     return read_table(TABLE)
 
 
-def test_an_interval_holds_the_mean_and_narrows_with_more_values():
-    few, many = interval([0.0, 1.0] * 5), interval([0.0, 1.0] * 50)
-    assert few.low < few.mean == 0.5 < few.high
-    assert many.high - many.low < few.high - few.low
-    assert interval([0.25]) == Interval(mean=0.25, low=0.25, high=0.25, num=1)
-    assert str(interval([0.5])) == "0.500 [0.500, 0.500] (n=1)"
+def test_an_interval_is_students_and_one_value_has_none():
+    found = interval([1.0, 2.0, 3.0])  # 4.303 is the 97.5 % quantile of t with two degrees of freedom
+    half = 4.302652729911275 / 3**0.5
+    assert (found.mean, found.num) == (2.0, 3)
+    assert (found.low, found.high) == (pytest.approx(2 - half), pytest.approx(2 + half))
+    assert str(interval([0.5])) == "0.500 (n=1)"
+
+
+def test_percentiles_as_high_by_chance():
+    assert retrained.by_chance([1.0], num=9) == pytest.approx(0.1, abs=0.01)
+    assert retrained.by_chance([0.5, 0.5], num=10) == pytest.approx(0.545, abs=0.01)  # 66 of 121 pairs of ranks
 
 
 def test_a_percentile_counts_equals_half():
@@ -77,9 +85,17 @@ def test_a_table_reads_back_as_it_was_written(table, tmp_path):
     again = read_table(tmp_path / "a.json.gz")
     assert (again.correct_NSC == table.correct_NSC).all()
     assert (again.fingerprints, again.provenance) == (table.fingerprints, table.provenance)
-    assert (tmp_path / "a.json.gz").read_bytes() == TABLE.read_bytes()
-    (tmp_path / "b.json.gz").write_bytes(TABLE.read_bytes()[:-9])
-    with pytest.raises(DocumentError, match="table of ground truth"):
+    assert gzip.decompress((tmp_path / "a.json.gz").read_bytes()) == gzip.decompress(TABLE.read_bytes())
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
+def test_a_damaged_table_is_refused_in_one_line(damage, tmp_path):
+    data = bytearray(TABLE.read_bytes())
+    if damage == "flipped":
+        data[2000] ^= 255
+    if damage != "missing":
+        (tmp_path / "b.json.gz").write_bytes(data[:-9] if damage == "cut" else data)
+    with pytest.raises(DocumentError, match="table of ground truth, as movinas study truth makes it"):
         read_table(tmp_path / "b.json.gz")
 
 
@@ -124,6 +140,32 @@ def test_results_stay_and_only_what_is_missing_is_computed(tmp_path):
     (tmp_path / "results" / "a.json").write_text('{"twice": 5}')
     again = results_of(options, double, [units[0], Unit(name="b", task=3)], label="doubled")
     assert again == {"a": {"twice": 5}, "b": {"twice": 6}}
+
+
+def test_every_kind_of_search_differs_from_the_full_one_in_what_it_knocks_out(table, tmp_path, monkeypatch):
+    monkeypatch.setitem(truth.VIDEOS, "cpu", replace(truth.VIDEOS["cpu"], videos_per_class=4, size=16, num_frames=4))
+    units = mechanisms.search_units(mechanisms.Options(out=tmp_path, seeds=1), table)
+    options = {unit.name: replace(unit.task.options, out=tmp_path) for unit in units}
+    full = options["motion-reinforce-0"]
+    others = {
+        name.removeprefix("motion-").removesuffix("-0"): each for name, each in options.items() if "other" not in name
+    }
+    assert others["soft-reward"].search.reward == "mnas"
+    assert others["no-op-warmup"].search.warmup == WarmupConfig(op_fraction=0.0)
+    assert others["no-filter-warmup"].search.warmup == WarmupConfig(filter_fraction=0.0)
+    assert others["small-batch"].weights == replace(full.weights, reward_batch_size=mechanisms.SMALL_BATCH)
+    assert len({repr(each) for each in options.values()}) == len(options) == 12
+    policy = Reinforce(micro.MICRO, others["frozen"].search.controller, num_steps=full.search.steps)
+    assert {policy.learning_rate(step) for step in range(full.search.steps)} == {0.0}
+
+
+def test_a_study_keeps_its_size_and_counts(tmp_path, capsys):
+    check(StudyOptions(out=tmp_path))
+    with pytest.raises(UsageError, match="begun with, cpu, but got gpu"):
+        check(StudyOptions(out=tmp_path, size="gpu"))
+    assert main(["study", "compute", "--out", str(tmp_path / "b"), "--seeds", "0"]) == 2
+    assert "seeds must be at least 1, but got 0" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
 
 
 @pytest.fixture
