@@ -164,8 +164,9 @@ class SupernetEvaluator:
         """
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
+        pairs = list(zip(candidates, warmup, strict=True))
         for number in self._ranks.mine(len(candidates)):
-            candidate, mixed = candidates[number], warmup[number]
+            candidate, mixed = pairs[number]
             batch = self._train_stream.take(step * len(candidates) + number, candidate.spec.clip)
             clips_BCTHW, labels_B = network_input(batch, self._device)
             share = 1 / len(candidates)

@@ -89,7 +89,7 @@ SETTINGS: Mapping[Size, Setting] = {
         ),
         weights=WeightConfig(reward_multiple=2),
         recipe=Recipe(epochs=4, batch_size=32, evaluations=1, checkpoint_every=10_000),
-        real_recipe=Recipe(epochs=20, batch_size=16, evaluations=1, checkpoint_every=10_000),
+        real_recipe=Recipe(batch_size=16, evaluations=1, checkpoint_every=10_000),
     ),
     "gpu": Setting(
         space=LARGE,
@@ -99,7 +99,7 @@ SETTINGS: Mapping[Size, Setting] = {
         search=LARGE_SEARCH,
         weights=WEIGHTS["gpu"],
         recipe=Recipe(epochs=10, batch_size=64, evaluations=1, checkpoint_every=10_000),
-        real_recipe=Recipe(epochs=60, batch_size=16, evaluations=1, checkpoint_every=10_000),
+        real_recipe=Recipe(batch_size=16, evaluations=1, checkpoint_every=10_000),
     ),
 }
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_clips import noise
 from made_nets import STREAMS, TINY_SPEC, assert_close, randomise, settled
@@ -18,6 +18,8 @@ from supernet.frozen import FrozenNet
 from supernet.stream import Stream
 from supernet.video_net import VideoNet
 
+DEAD = 1e-5
+"""Logits of networks whose features have all but died out are what rounding leaves of them."""
 MADE_OF = {
     **VARIANTS,
     **STREAMS,
@@ -95,6 +97,7 @@ def test_any_network_on_any_clip(spec, variant, size, num_frames, threads, seed)
     settled(net, height=height, width=width)
     clips_BCTHW = noise(2, num_frames=num_frames, height=height, width=width)
     wanted_BK = plain(net, clips_BCTHW)
+    assume(wanted_BK.abs().max() > DEAD)
     torch.set_num_threads(threads)
     frozen = FrozenNet(net)
     assert_close(frozen(clips_BCTHW), wanted_BK, tolerance=1e-4)
