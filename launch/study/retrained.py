@@ -111,12 +111,14 @@ class Options(StudyOptions):
     Attributes:
         source: Folder per class of videos of your own; None for generated motions.
         randoms: Random architectures beside each that was found.
-        seeds: Trainings of every architecture; of your own videos, splits, with a search and a training each.
+        seeds: Trainings of every architecture.
+        splits: Of your own videos: splits, each with a search of its own.
     """
 
     source: Path | None = None
     randoms: int = 10
     seeds: int = 3
+    splits: int = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +151,7 @@ class Training:
 
 def run(options: Options) -> int:
     """Search, train whatever is missing, and show where the found ones lie among the random ones."""
-    check_counts(randoms=options.randoms, seeds=options.seeds)
+    check_counts(randoms=options.randoms, seeds=options.seeds, splits=options.splits)
     check(options)
     comparisons = comparisons_of(options)
     searched = results_of(options, carry_out, [_search_unit(options, each) for each in comparisons], label="searched")
@@ -184,14 +186,14 @@ def comparisons_of(options: Options) -> list[Comparison]:
     name = options.source.resolve().name
     return [
         Comparison(
-            name=f"retrained-{name}-split{seed}",
+            name=f"retrained-{name}-split{split}",
             target=setting.target_of_real,
-            manifest=_split(options, options.source, name, seed),
-            seed=seed,
+            manifest=_split(options, options.source, name, split),
+            seed=split,
             recipe=setting.real_recipe,
-            train_seeds=(seed,),
+            train_seeds=tuple(range(options.seeds)),
         )
-        for seed in range(options.seeds)
+        for split in range(options.splits)
     ]
 
 
