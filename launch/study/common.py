@@ -60,7 +60,7 @@ class StudyOptions(ExecutorOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A mean with its 95 % interval, over `num` values; of a single value there is none, and both ends are NaN."""
+    """A mean with its 95 % interval, over `num` values; where fewer than two are, both ends are NaN, of none all is."""
 
     mean: float
     low: float
@@ -68,6 +68,8 @@ class Interval:
     num: int
 
     def __str__(self) -> str:
+        if not self.num:
+            return "none"
         between = "" if self.num == 1 else f" [{self.low:.3f}, {self.high:.3f}]"
         return f"{self.mean:.3f}{between} (n={self.num})"
 
@@ -78,7 +80,7 @@ def interval(values: Sequence[float] | Floats) -> Interval:
     Resampling a handful of values can never leave their range, and so is too sure of itself.
     """
     values_N = np.asarray(values, dtype=np.float64)
-    mean, half = float(values_N.mean()), float("nan")
+    mean, half = float(values_N.mean()) if len(values_N) else float("nan"), float("nan")
     if len(values_N) > 1:
         error = float(values_N.std(ddof=1)) / len(values_N) ** 0.5
         half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values_N) - 1)) * error

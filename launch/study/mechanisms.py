@@ -4,12 +4,17 @@ Predictions, written before the runs: (1) MnasNet's soft reward, with its own ex
 argmax costs more than the target by over 5 % where the full search lands within 5 %; (2) without either warm-up the
 shared weights rank worse (lower tau against the ground truth); (3) a frozen controller, whose policy stays uniform,
 finds worse than the full search does; (4) so does a small validation batch.
+
+Each is judged by differences between a knock-out and the full search of the same seed and target: (1) by the ratio of
+the raw argmax to the target, and the 5 % by the means; (2) by tau; (3) and (4) by the percentile of what was found in
+the ground truth and by its gain over random architectures on fresh clips. The gain is by the shared weights of each
+search itself, and so says how well these were trained, too.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +22,7 @@ from launch import console
 from launch.study import micro
 from launch.study.common import Document, Size, StudyOptions, check, check_counts, interval, percentile, results_of
 from launch.study.compute import table_of, tau
+from launch.study.predictions import Side, differences, judged, plain, show_judged
 from launch.study.searches import SEARCH, WEIGHTS, SearchTask, carry_out, micro_search
 from launch.study.table import TruthTable
 from launch.study.truth import VIDEOS
@@ -33,6 +39,25 @@ NEVER = 0.9999
 """Of the steps, before which the policy stays as it is: more than all but the last."""
 OTHER_TARGETS: Mapping[Size, str] = {"cpu": "macs=7.5M/clip", "gpu": "macs=80M/clip"}
 """Above the median of the space; the ground truth's is below it."""
+ON_TARGET = 0.05
+MEASURES: Final[Mapping[str, str]] = {
+    "argmax_ratio": "argmax/target",
+    "argmax_error": "|argmax/target - 1|",
+    "gain": "gain on fresh clips",
+    "percentile": "percentile",
+    "tau": "tau",
+}
+"""Names of what knock-outs and the full search are compared by, to what tables call them; gain: found - random."""
+PREDICTIONS: Final[tuple[tuple[int, str, str, Side], ...]] = (
+    (1, "soft-reward", "argmax_ratio", "above"),
+    (2, "no-op-warmup", "tau", "below"),
+    (2, "no-filter-warmup", "tau", "below"),
+    (3, FROZEN, "percentile", "below"),
+    (3, FROZEN, "gain", "below"),
+    (4, SMALL, "percentile", "below"),
+    (4, SMALL, "gain", "below"),
+)
+"""Number in the docstring, kind, measure, and the side of zero of its difference to the full search."""
 
 
 def kinds_of(size: Size) -> dict[str, dict[str, Any]]:
@@ -101,13 +126,10 @@ def search_units(options: Options, table: TruthTable) -> list[Unit[SearchTask]]:
 
 def document_of(options: Options, table: TruthTable, results: Mapping[str, Document]) -> Document:
     """Everything that is shown, in plain data."""
-    truth_N = table.truth()
+    truth_N, targets = table.truth(), targets_of(options.size)
     kinds = {}
     for kind in kinds_of(options.size):
-        found = {
-            target: [results[f"{target}-{kind}-{seed}"] for seed in range(options.seeds)]
-            for target in targets_of(options.size)
-        }
+        found = {target: [results[f"{target}-{kind}-{seed}"] for seed in range(options.seeds)] for target in targets}
         kinds[kind] = {
             "argmax_ratios": {target: [each["argmax_ratio"] for each in each_of] for target, each_of in found.items()},
             "own": {target: [each["own"] for each in each_of] for target, each_of in found.items()},
@@ -119,52 +141,98 @@ def document_of(options: Options, table: TruthTable, results: Mapping[str, Docum
             "tau": [tau(each["scores"]["batch"], truth_N, seed=seed) for seed, each in enumerate(found["motion"])],
             "temporal": [each["temporal"] for each in found["motion"]],
         }
+    beside = {kind: {target: _beside_full(kinds, kind, target) for target in targets} for kind in kinds if kind != FULL}
     return {
         "size": options.size,
-        "targets": targets_of(options.size),
+        "targets": targets,
         "kinds": kinds,
+        "differences": {
+            kind: {
+                target: {measure: plain(interval(values), values) for measure, values in by_measure.items()}
+                for target, by_measure in by_target.items()
+            }
+            for kind, by_target in beside.items()
+        },
+        "predictions": [
+            judged(
+                f"({number}) {kind}: {MEASURES[measure]}, {text}",
+                beside[kind][target][measure],
+                side,
+                also=measure != "argmax_ratio" or _overshoots(kinds, kind, target),
+            )
+            for number, kind, measure, side in PREDICTIONS
+            for target, text in targets.items()
+            if measure in beside[kind][target]
+        ],
     }
 
 
+def _measured(kind: Document, target: str) -> dict[str, list[float | None]]:
+    """By measure a value per seed, None where there is none; of the truth, at the target where it is known."""
+    ratios = kind["argmax_ratios"][target]
+    found = {
+        "argmax_ratio": ratios,
+        "argmax_error": [abs(ratio - 1) for ratio in ratios],
+        "gain": kind["gains"][target],
+    }
+    if target == "motion":
+        taus = [None if each is None else each["value"] for each in kind["tau"]]
+        found |= {"percentile": kind["percentiles"], "tau": taus}
+    return found
+
+
+def _beside_full(kinds: Document, kind: str, target: str) -> dict[str, list[float]]:
+    """By measure the differences to the full search of the same seed and target; a frozen policy has no argmax."""
+    mine, full = _measured(kinds[kind], target), _measured(kinds[FULL], target)
+    names = [name for name in mine if kind != FROZEN or not name.startswith("argmax")]
+    return {name: differences(mine[name], full[name]) for name in names}
+
+
+def _overshoots(kinds: Document, kind: str, target: str) -> bool:
+    """Whether the mean argmax is over 5 % above the target, where the full search is within 5 % in the mean."""
+    errors = _measured(kinds[FULL], target)["argmax_error"]
+    above = np.mean(kinds[kind]["argmax_ratios"][target]) > 1 + ON_TARGET
+    return bool(above and np.mean([error for error in errors if error is not None]) <= ON_TARGET)
+
+
 def show(document: Document, *, as_json: bool) -> None:
-    """A row per kind, then paired differences to the full search."""
+    """A row per kind, then paired differences to the full search, then what became of the predictions."""
     if as_json:
         console.show_json(document)
         return
-    kinds: dict[str, Document] = document["kinds"]
+    kinds, targets = document["kinds"], document["targets"]
     console.show_table(
         "Mean [95 % interval over seeds]",
-        (
-            "kind",
-            *(f"argmax/target, {text}" for text in document["targets"].values()),
-            "percentile",
-            "tau",
-            "P(temporal)",
-        ),
+        ("kind", *(f"argmax/target, {text}" for text in targets.values()), "percentile", "tau", "P(temporal)"),
         [
             (
                 kind,
-                *("" if kind == FROZEN else interval(each["argmax_ratios"][target]) for target in document["targets"]),
+                *("" if kind == FROZEN else interval(each["argmax_ratios"][target]) for target in targets),
                 interval(each["percentiles"]),
-                interval(_numbers(each["tau"])),
+                interval([each_tau["value"] for each_tau in each["tau"] if each_tau is not None]),
                 interval(each["temporal"]),
             )
             for kind, each in kinds.items()
         ],
     )
-    full = kinds[FULL]
-
-    def difference(kind: str, values: str) -> str:
-        pairs = zip(kinds[kind][values], full[values], strict=True)
-        whole = [_numbers(list(pair)) for pair in pairs if None not in pair]
-        return str(interval([mine - others for mine, others in whole])) if whole else "none"
-
-    console.show_table(
-        "Beside the full search, by seed: mean difference [95 % interval]",
-        ("kind", "percentile", "tau"),
-        [(kind, difference(kind, "percentiles"), difference(kind, "tau")) for kind in kinds if kind != FULL],
-    )
-
-
-def _numbers(values: list[Any]) -> list[float]:
-    return [float(value["value"] if isinstance(value, dict) else value) for value in values if value is not None]
+    for title, measures, shown in (
+        ("any target", ("argmax_ratio", "argmax_error", "gain"), tuple(targets)),
+        ("the ground truth", ("percentile", "tau"), ("motion",)),
+    ):
+        console.show_table(
+            f"Beside the full search of the same seed, by {title}: mean difference [95 % interval over seeds]",
+            ("kind", "target", *(MEASURES[measure] for measure in measures)),
+            [
+                (
+                    kind,
+                    targets[target],
+                    *(
+                        interval(by_target[target][measure]["values"]) if measure in by_target[target] else ""
+                        for measure in measures
+                    ),
+                )
+                for kind, by_target in document["differences"].items()
+                for target in shown
+            ],
+        )
+    show_judged(document["predictions"])

@@ -13,6 +13,7 @@ from launch.study import mechanisms, micro, retrained, searches, truth
 from launch.study.common import StudyOptions, check, interval, percentile, results_of
 from launch.study.compute import best_of
 from launch.study.planted import with_shuffled_labels
+from launch.study.predictions import differences, verdict
 from launch.study.replay import replay
 from launch.study.table import TruthTable, read_table, write_table
 from nas.audit import ceiling
@@ -157,6 +158,79 @@ def test_every_kind_of_search_differs_from_the_full_one_in_what_it_knocks_out(ta
     assert len({repr(each) for each in options.values()}) == len(options) == 12
     policy = Reinforce(micro.MICRO, others["frozen"].search.controller, num_steps=full.search.steps)
     assert {policy.learning_rate(step) for step in range(full.search.steps)} == {0.0}
+
+
+def test_a_verdict_follows_from_the_interval_alone():
+    above, wide, below = interval([0.1, 0.2, 0.15]), interval([-0.1, 0.4]), interval([-0.1, -0.2, -0.15])
+    assert [verdict(each, "above") for each in (above, wide, below)] == [
+        "came true",
+        "not told apart from zero at n=2",
+        "did not come true",
+    ]
+    assert verdict(below, "below") == "came true"
+    assert verdict(above, "above", also=False) == "did not come true: on that side of zero, but not by as much"
+    assert verdict(interval([0.5]), "above") == "not told apart from zero at n=1"
+    assert verdict(interval([]), "above") == "not told apart from zero at n=0"
+    assert str(interval([])) == "none"
+    assert differences([3.0, None, 5.0], [1.0, 2.0, None]) == [2.0]
+
+
+RATIOS, GAINS = (0.97, 1.02, 1.0), (0.1, 0.5, 0.3)
+
+
+def searched(table, *, seed, found=10, ratio=0.0, gain=0.0, noise=0.0):
+    """A result as files hold it: with such differences to the full search of the same seed, which differ by seed."""
+    scores_N = table.truth() + noise * np.random.default_rng(seed).standard_normal(len(table.genotypes))
+    return {
+        "found": table.fingerprints[np.argsort(table.truth())[found + 20 * seed]],
+        "argmax_ratio": RATIOS[seed] + ratio + 0.001 * seed,
+        "own": 16,
+        "fresh_found": 0.2 + GAINS[seed] + gain + 0.001 * seed,
+        "fresh_random": [0.1, 0.3],
+        "temporal": 0.5,
+        "scores": {"batch": scores_N.tolist()},
+    }
+
+
+def test_mechanisms_are_judged_by_differences_between_searches_of_one_seed_and_target(table, tmp_path, capsys):
+    changed = {
+        "soft-reward": {"ratio": 0.2},
+        "no-op-warmup": {"noise": 0.5},
+        "frozen": {"found": 40, "gain": -0.05, "ratio": -0.3},  # worse by its gain, better by the truth
+    }
+    results = {
+        f"{target}-{kind}-{seed}": searched(table, seed=seed, **changed.get(kind, {}))
+        for seed in range(3)
+        for target in ("motion", "motion-other")
+        for kind in mechanisms.kinds_of("cpu")
+    }
+    for seed in range(3):  # elsewhere by less than predicted, and once without anything to rank by
+        results[f"motion-other-soft-reward-{seed}"]["argmax_ratio"] = RATIOS[seed] + 0.03 + 0.001 * seed
+    results["motion-no-filter-warmup-0"]["scores"]["batch"] = [0.5] * len(table.genotypes)
+    document = mechanisms.document_of(mechanisms.Options(out=tmp_path), table, results)
+    soft = document["differences"]["soft-reward"]["motion"]
+    assert soft["argmax_ratio"]["values"] == pytest.approx([0.2, 0.2, 0.2])
+    assert soft["argmax_error"]["values"] == pytest.approx([0.14, 0.2, 0.2], abs=0.005)
+    assert soft["gain"]["values"] == pytest.approx([0.0, 0.0, 0.0])
+    assert document["differences"]["no-filter-warmup"]["motion"]["tau"]["num"] == 2
+    assert set(document["differences"]["frozen"]["motion-other"]) == {"gain"}
+    told = {row["prediction"]: row["verdict"] for row in document["predictions"]}
+    assert told == {
+        "(1) soft-reward: argmax/target, macs=6.1M/clip": "came true",
+        "(1) soft-reward: argmax/target, macs=7.5M/clip": "did not come true: on that side of zero, but not by as much",
+        "(2) no-op-warmup: tau, macs=6.1M/clip": "came true",
+        "(2) no-filter-warmup: tau, macs=6.1M/clip": "not told apart from zero at n=2",
+        "(3) frozen: percentile, macs=6.1M/clip": "did not come true",
+        "(3) frozen: gain on fresh clips, macs=6.1M/clip": "came true",
+        "(3) frozen: gain on fresh clips, macs=7.5M/clip": "came true",
+        "(4) small-batch: percentile, macs=6.1M/clip": "not told apart from zero at n=3",
+        "(4) small-batch: gain on fresh clips, macs=6.1M/clip": "not told apart from zero at n=3",
+        "(4) small-batch: gain on fresh clips, macs=7.5M/clip": "not told apart from zero at n=3",
+    }
+    mechanisms.show(document, as_json=False)
+    assert "did not come true" in capsys.readouterr().out
+    mechanisms.show(document, as_json=True)
+    assert json.loads(capsys.readouterr().out) == document
 
 
 def test_a_study_keeps_its_size_and_counts(tmp_path, capsys):
