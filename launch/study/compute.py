@@ -8,6 +8,9 @@ them taken. A clip that is only looked at counts as a third of one that is train
 Predictions, written before the runs: (1) every search's percentile among the architectures of equal cost lies above
 that of a random one, 0.5, beyond its interval; (2) REINFORCE is at least level with the stand-alone best of N; (3) with
 clean rewards (the replay) all strategies beat the best of a few random ones.
+
+Each is judged by percentiles: (1) minus 0.5; (2) minus the mean over draws of the stand-alone best of N, for which
+"level" is not told apart from zero; (3) minus that of the best of five random ones in the replay of the same seed.
 """
 
 from collections.abc import Mapping
@@ -21,8 +24,9 @@ from launch.shared_weights import Statistics
 from launch.study import micro
 from launch.study.common import Document, Floats, StudyOptions, check, check_counts, interval, percentile, results_of
 from launch.study.micro import genotype_text
+from launch.study.predictions import differences, judged, show_judged
+from launch.study.replay import FEW, RANDOM, random_choice, replay
 from launch.study.replay import STRATEGIES as REPLAYED
-from launch.study.replay import replay
 from launch.study.searches import LOOKED_AT, SEARCH, WEIGHTS, SearchTask, carry_out, clips_of_search, micro_search
 from launch.study.table import TruthTable, read_table
 from launch.study.truth import RECIPE, TABLE, VIDEOS
@@ -118,6 +122,11 @@ def document_of(options: Options, table: TruthTable, results: dict[str, Document
         strategy: [float(truth_N[table.number(each["found"])]) for each in each_of]
         for strategy, each_of in found.items()
     }
+    alone = {name: {"n": num, **best_of(table, num)} for name, num in trainings_alone(options).items()}
+    replayed = {
+        name: [percentile(float(truth_N[number]), truth_N) for number in numbers]
+        for name, numbers in _replays(options, table).items()
+    }
     return {
         "size": options.size,
         "architectures": len(truth_N),
@@ -135,15 +144,45 @@ def document_of(options: Options, table: TruthTable, results: dict[str, Document
             for strategy, each_of in found.items()
             for statistics in STATISTICS[strategy]
         },
-        "alone": {name: {"n": num, **best_of(table, num)} for name, num in trainings_alone(options).items()},
-        "replay": {
-            strategy: [percentile(float(truth_N[number]), truth_N) for number in replayed]
-            for strategy, replayed in (
-                (strategy, [replay(table, options.size, strategy, seed=seed) for seed in range(options.replays)])
-                for strategy in REPLAYED
-            )
-        },
+        "alone": alone,
+        "replay": replayed,
+        "predictions": _judged(percentiles, alone, replayed),
     }
+
+
+def _replays(options: Options, table: TruthTable) -> dict[str, list[int]]:
+    seeds = range(options.replays)
+    strategies = {name: [replay(table, options.size, name, seed=seed) for seed in seeds] for name in REPLAYED}
+    return strategies | {
+        name: [random_choice(table, options.size, name, seed=seed) for seed in seeds] for name in RANDOM
+    }
+
+
+def _judged(
+    percentiles: Mapping[StrategyName, list[float]],
+    alone: Mapping[str, Document],
+    replayed: Mapping[str, list[float]],
+) -> list[Document]:
+    """What became of the predictions in the docstring of this module."""
+    reinforce = percentiles["reinforce"]
+    return [
+        *(
+            judged(f"(1) {strategy} - a random architecture", [value - 0.5 for value in values], "above")
+            for strategy, values in percentiles.items()
+        ),
+        *(
+            judged(
+                f"(2) reinforce - stand-alone best of {each['n']} ({name})",
+                [value - each["mean"] for value in reinforce],
+                "above",
+            )
+            for name, each in alone.items()
+        ),
+        *(
+            judged(f"(3) replay of {name} - {FEW}", differences(replayed[name], replayed[FEW]), "above")
+            for name in REPLAYED
+        ),
+    ]
 
 
 def tau(scores: list[float], truth_N: Floats, *, seed: int) -> dict[str, float] | None:
@@ -237,3 +276,4 @@ def show(document: Document, *, as_json: bool) -> None:
         ("strategy", "percentile of found"),
         [(strategy, interval(values)) for strategy, values in document["replay"].items()],
     )
+    show_judged(document["predictions"])

@@ -2,13 +2,16 @@
 
 A measurement asks one of the stored trainings of an architecture about a fresh draw of clips. Only architectures of the
 table can be measured, so a strategy's proposals are taken from it in their order until enough of them lie in the table;
-where none does, the nearest of the table by the number of choices that differ stand in.
+where none does, the nearest of the table by the number of choices that differ stand in. Beside them random choice,
+which learns nothing: from a few architectures, and from as many measurements as a strategy has.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from launch.study import micro
 from launch.study.common import Size
@@ -25,6 +28,11 @@ STRATEGIES: Final[tuple[StrategyName, ...]] = ("reinforce", "uniform", "evolutio
 CLIPS_PER_REWARD = 32
 CLIPS_COMPARED = 256
 PROPOSALS = 256
+FEW, ALL = "random, best of 5", "random, best of all measured"
+NUM_FEW = 5
+"""As many as can be trained by themselves with the clips of a search."""
+RANDOM: Final[Mapping[str, int | None]] = {FEW: NUM_FEW, ALL: None}
+"""Names of random choice to how many architectures it is from; None for as many measurements as a strategy has."""
 
 
 def replay(table: TruthTable, size: Size, strategy_name: StrategyName, *, seed: int) -> int:
@@ -54,8 +62,26 @@ def replay(table: TruthTable, size: Size, strategy_name: StrategyName, *, seed: 
         strategy.learn(step, rows_ND[numbers], trials)
     finalists_ND = strategy.finalists(config.selection.num_policy, micro.TOLERANCE).inside_ND
     finalists = [found for row_D in finalists_ND if (found := _number(rows_ND, row_D)) is not None]
-    qualities = [_asked(table, number, rng, num_clips=CLIPS_COMPARED) for number in finalists]
-    return finalists[int(np.argmax(qualities))]
+    return _compared(table, finalists, rng)
+
+
+def random_choice(table: TruthTable, size: Size, name: str, *, seed: int) -> int:
+    """Which architecture of the table random choice ends with, compared at the end as those of strategies are."""
+    rng, config, num_all = generator(seed, "replay", name), SEARCH[size], len(table.genotypes)
+    num_few = RANDOM[name]
+    if num_few is not None:
+        return _compared(table, rng.choice(num_all, size=min(num_few, num_all), replace=False), rng)
+    answers: dict[int, list[float]] = {}
+    for number in map(int, rng.integers(num_all, size=config.steps * config.architectures_per_step)):
+        answers.setdefault(number, []).append(_asked(table, number, rng, num_clips=CLIPS_PER_REWARD))
+    ranked = sorted(answers, key=lambda number: -float(np.mean(answers[number])))
+    return _compared(table, ranked[: config.selection.num_policy], rng)
+
+
+def _compared(table: TruthTable, numbers: Sequence[int] | NDArray[np.int64], rng: np.random.Generator) -> int:
+    """The best of finalists by one more look at each."""
+    qualities = [_asked(table, int(number), rng, num_clips=CLIPS_COMPARED) for number in numbers]
+    return int(numbers[int(np.argmax(qualities))])
 
 
 def _proposed(strategy: SearchStrategy, rows_ND: Indices, *, step: int, num: int) -> list[int]:

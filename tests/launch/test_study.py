@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from launch.cli import main
-from launch.study import mechanisms, micro, retrained, searches, truth
+from launch.study import compute, mechanisms, micro, retrained, searches, truth
 from launch.study.common import StudyOptions, check, interval, percentile, results_of
 from launch.study.compute import best_of
 from launch.study.planted import with_shuffled_labels
 from launch.study.predictions import differences, verdict
-from launch.study.replay import replay
+from launch.study.replay import ALL, FEW, random_choice, replay
 from launch.study.table import TruthTable, read_table, write_table
 from nas.audit import ceiling
 from nas.executor import Unit
@@ -109,6 +109,17 @@ def test_a_replay_is_a_function_of_its_seed_and_beats_a_random_architecture(tabl
     assert np.mean([percentile(truth_N[number], truth_N) for number in found]) > 0.6
 
 
+def test_random_choice_in_a_replay_is_a_function_of_its_seed_and_better_from_more(table):
+    truth_N = table.truth()
+    few, all_of_them = (
+        [percentile(truth_N[random_choice(table, "cpu", name, seed=seed)], truth_N) for seed in range(8)]
+        for name in (FEW, ALL)
+    )
+    assert few[:2] == [percentile(truth_N[random_choice(table, "cpu", FEW, seed=seed)], truth_N) for seed in (0, 1)]
+    assert 0.65 < np.mean(few) < 0.95  # 5/6 where nothing is noisy
+    assert min(all_of_them) > 0.8
+
+
 def test_the_best_of_more_is_better_and_the_best_of_one_is_any(table):
     one, nine = best_of(table, 1), best_of(table, 9)
     assert one["mean"] == pytest.approx(0.5, abs=0.02)
@@ -173,6 +184,38 @@ def test_a_verdict_follows_from_the_interval_alone():
     assert verdict(interval([]), "above") == "not told apart from zero at n=0"
     assert str(interval([])) == "none"
     assert differences([3.0, None, 5.0], [1.0, 2.0, None]) == [2.0]
+
+
+def test_compute_tests_each_of_its_predictions(table, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(truth.VIDEOS, "cpu", replace(truth.VIDEOS["cpu"], videos_per_class=4, size=16, num_frames=4))
+    monkeypatch.setitem(searches.SEARCH, "cpu", replace(searches.SEARCH["cpu"], steps=10))
+    monkeypatch.setattr(compute, "NUM_DRAWS", 200)
+    places = {"reinforce": (60, 90, 131), "uniform": (0, 1, 2), "evolution": (130, 130, 131)}
+    results = {
+        f"motion-{strategy}-{seed}": searched(table, seed=seed)
+        | {"found": table.fingerprints[np.argsort(table.truth())[place]], "genotype": table.genotypes[0]}
+        | {"scores": {"batch": table.truth().tolist(), "recalibrated": table.truth().tolist()}}
+        for strategy, by_seed in places.items()
+        for seed, place in enumerate(by_seed)
+    }
+    document = compute.document_of(compute.Options(out=tmp_path, seeds=3, replays=2), table, results)
+    told = {row["prediction"]: row for row in document["predictions"]}
+    assert told["(1) evolution - a random architecture"]["verdict"] == "came true"
+    assert told["(1) uniform - a random architecture"]["verdict"] == "did not come true"
+    (counted, alone), *_ = document["alone"].items()
+    second = told[f"(2) reinforce - stand-alone best of {alone['n']} ({counted})"]
+    expected = [value - alone["mean"] for value in document["percentiles"]["reinforce"]]
+    assert second["difference"]["values"] == pytest.approx(expected)
+    assert second["verdict"] == "not told apart from zero at n=3"
+    third = told["(3) replay of evolution - random, best of 5"]["difference"]["values"]
+    assert third == pytest.approx(np.subtract(document["replay"]["evolution"], document["replay"][FEW]).tolist())
+    assert {len(values) for values in document["replay"].values()} == {2}
+    compute.show(document, as_json=False)
+    shown = capsys.readouterr().out
+    assert "(2) reinforce - stand-alone" in shown
+    assert ALL in shown
+    compute.show(document, as_json=True)
+    assert json.loads(capsys.readouterr().out) == document
 
 
 RATIOS, GAINS = (0.97, 1.02, 1.0), (0.1, 0.5, 0.3)
