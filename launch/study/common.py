@@ -1,13 +1,14 @@
 """What all studies share: units whose results stay in files, videos, and intervals.
 
 A study is one command that may be stopped at any time and given again: it goes on with what its folder holds. Each
-unit of its work leaves one JSON file, whole or not at all, under `results`.
+unit of its work leaves one JSON file, whole or not at all, under `results`; only then is dropped what the unit itself
+would have needed to go on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from launch.clips import ClipConfig
 from launch.compute import Amp
 from launch.executors import ExecutorOptions, check_executor, started
 from nas.executor import Failure, Unit
-from results.files import replace_file
+from results.files import remove_folder, replace_file
 from search_spaces.errors import SweepError, UsageError
 from search_spaces.strict_json import load, pretty
 from video.synthetic import Cue
@@ -28,7 +29,16 @@ Size = Literal["cpu", "gpu"]
 Document = dict[str, Any]
 Floats = NDArray[np.float64]
 
-TaskT = TypeVar("TaskT")
+
+class Task(Protocol):
+    """What a unit of a study is handed."""
+
+    def leftovers(self) -> Iterable[Path]:
+        """Folders that are there, and that nobody needs once the unit has its result."""
+        ...
+
+
+TaskT = TypeVar("TaskT", bound=Task)
 
 CONFIDENCE = 0.95
 SIZE_FILE = "size.json"
@@ -140,8 +150,12 @@ def results_of(
     folder.mkdir(parents=True, exist_ok=True)
     files = {unit.name: folder / f"{unit.name}.json" for unit in units}
     missing = [unit for unit in units if not files[unit.name].exists()]
+    for unit in units:
+        if files[unit.name].exists():
+            _tidy(unit.task)  # a kill may have come between the two
     progress = console.Progress(label, total=len(units), done=len(units) - len(missing))
     failures: list[str] = []
+    tasks = {unit.name: unit.task for unit in missing}
     if missing:
         with started(options, folder=options.out.resolve()) as executor:
             for number, outcome in enumerate(executor.run(function, missing), start=len(units) - len(missing) + 1):
@@ -150,6 +164,7 @@ def results_of(
                     console.log(f"{outcome.name} failed: {outcome.outcome.error}\n{outcome.outcome.trace}")
                 else:
                     replace_file(files[outcome.name], pretty(outcome.outcome).encode())
+                    _tidy(tasks[outcome.name])
                 progress.update(number, outcome.name)
     if failures:
         raise SweepError(
@@ -157,6 +172,16 @@ def results_of(
             "the same command tries them again"
         )
     return {name: load(path) for name, path in files.items()}
+
+
+def _tidy(task: Task) -> None:
+    for folder in tuple(task.leftovers()):
+        remove_folder(folder)
+
+
+def checkpoints_of(member: Path) -> Iterable[Path]:
+    """The checkpoints of a run folder, of which a result makes no use."""
+    return (member / "checkpoints").glob("step_*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

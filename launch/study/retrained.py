@@ -8,7 +8,7 @@ Prediction, written before the runs: what was found lies above the median of the
 mean percentile over all of them above 0.5 beyond its interval.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from launch.study.common import (
     StudyOptions,
     check,
     check_counts,
+    checkpoints_of,
     interval,
     percentile,
     results_of,
@@ -39,7 +40,6 @@ from launch.study.searches import (
     clips_of_search,
     options_of_search,
 )
-from launch.sweeps import drop_checkpoints
 from launch.trained import load_trained, predictions_of
 from nas.executor import Unit
 from nas.loop import SearchConfig
@@ -148,6 +148,20 @@ class Training:
     recipe: Recipe
     options: Options
 
+    @property
+    def name(self) -> str:
+        """Of its unit and of its folder."""
+        return _name(self.manifest, self.candidate, self.seed)
+
+    @property
+    def folder(self) -> Path:
+        """Of the training."""
+        return self.options.out.resolve() / "members" / self.name
+
+    def leftovers(self) -> Iterable[Path]:
+        """Its checkpoints; the trained network stays."""
+        return checkpoints_of(self.folder)
+
 
 def run(options: Options) -> int:
     """Search, train whatever is missing, and show where the found ones lie among the random ones."""
@@ -200,10 +214,9 @@ def comparisons_of(options: Options) -> list[Comparison]:
 def train_and_test(task: Training) -> Document:
     """Train one network and measure it on the test split."""
     options = task.options
-    candidate, out = task.candidate, options.out.resolve()
-    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), out / "specs")
-    folder = out / "members" / f"{task.manifest.stem}-{candidate.fingerprint[:16]}-{task.seed}"
-    run_dir, _ = members.trained(
+    candidate, folder = task.candidate, task.folder
+    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), options.out.resolve() / "specs")
+    members.trained(
         retrain.Options(
             spec=str(spec),
             data=task.manifest,
@@ -221,7 +234,6 @@ def train_and_test(task: Training) -> Document:
     predictions = predictions_of(
         ensemble, manifest.of("test"), options.clips, set_up(options), views="1x1", batch_size=task.recipe.batch_size
     )
-    drop_checkpoints(run_dir.path)
     report = report_of(predictions, space=ensemble.label_space, views="1x1")
     return {"top1": report.top1, "num_videos": report.num_videos}
 
@@ -290,7 +302,7 @@ def _candidates(options: Options, comparison: Comparison, searched: Document) ->
 
 def _trainings(options: Options, comparison: Comparison, searched: Document) -> dict[str, Training]:
     return {
-        _name(comparison, candidate, seed): Training(
+        _name(comparison.manifest, candidate, seed): Training(
             candidate=candidate,
             seed=seed,
             manifest=comparison.manifest,
@@ -305,7 +317,7 @@ def _trainings(options: Options, comparison: Comparison, searched: Document) -> 
 def _row(options: Options, comparison: Comparison, searched: Document, trained: Mapping[str, Document]) -> Document:
     """Accuracies of a comparison; its percentile has Jeffreys' interval of a share."""
     found, *randoms = (
-        [trained[_name(comparison, candidate, seed)]["top1"] for seed in comparison.train_seeds]
+        [trained[_name(comparison.manifest, candidate, seed)]["top1"] for seed in comparison.train_seeds]
         for candidate in _candidates(options, comparison, searched)
     )
     means_N, num_alone = np.array([np.mean(each) for each in randoms]), num_trainings(options, comparison)
@@ -354,8 +366,8 @@ def by_chance(percentiles: Sequence[float], *, num: int) -> float:
     return float((ranks_SN.mean(axis=0) >= np.mean(percentiles) - 1e-9).mean())
 
 
-def _name(comparison: Comparison, candidate: Candidate, seed: int) -> str:
-    return f"{comparison.manifest.stem}-{candidate.fingerprint[:16]}-{seed}"
+def _name(manifest: Path, candidate: Candidate, seed: int) -> str:
+    return f"{manifest.stem}-{candidate.fingerprint[:16]}-{seed}"
 
 
 def _split(options: Options, source: Path, name: str, seed: int) -> Path:

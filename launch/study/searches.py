@@ -1,15 +1,15 @@
 """Searches as units of a study: what each found, what its policy came to believe, and how it does on fresh clips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from launch import members, search, sweeps
+from launch import members, search
 from launch.shared_weights import Statistics, shared_scores
 from launch.study import micro
-from launch.study.common import Document, Size, StudyOptions
+from launch.study.common import Document, Size, StudyOptions, checkpoints_of
 from nas.loop import SearchConfig
 from nas.reinforce import ControllerConfig
 from nas.select import SelectionConfig
@@ -71,6 +71,10 @@ class SearchTask:
     options: search.Options
     scored: tuple[Candidate, ...] = ()
     statistics: tuple[Statistics, ...] = ("batch",)
+
+    def leftovers(self) -> Iterable[Path]:
+        """The shared weights, once they have been asked."""
+        return checkpoints_of(self.options.out)
 
 
 def micro_search(
@@ -142,7 +146,7 @@ def options_of_search(
 
 
 def carry_out(task: SearchTask) -> Document:
-    """Search, or go on with a search, and say what came of it; its weights go when they have been asked."""
+    """Search, or go on with a search, and say what came of it."""
     run, result = members.searched(task.options)
     history = read_history(run.journal_path)
     found = next(record for record in history.candidates if record.fingerprint == result.found)
@@ -175,7 +179,6 @@ def carry_out(task: SearchTask) -> Document:
     }
     if task.scored:
         document["scores"] = scores(run, task)
-    sweeps.drop_checkpoints(run.path)
     return document
 
 

@@ -4,8 +4,7 @@ Each is trained from several seeds with the recipe of `movinas retrain` and aske
 holds every answer, so that whoever wants to know what a search would have been told can replay it.
 """
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,6 +58,20 @@ class Task:
     manifest: Path
     options: Options
 
+    @property
+    def name(self) -> str:
+        """Of its unit and of its folder."""
+        return _name(self.candidate, self.seed)
+
+    @property
+    def folder(self) -> Path:
+        """Of the training."""
+        return self.options.out.resolve() / "members" / self.name
+
+    def leftovers(self) -> Iterable[Path]:
+        """The whole training, once the answers are known."""
+        return (self.folder,) if self.folder.exists() else ()
+
 
 def run(options: Options) -> int:
     """Train whatever is missing, write the table, and say how far two seeds agree."""
@@ -76,7 +89,7 @@ def run(options: Options) -> int:
     results = results_of(
         options,
         train_and_test,
-        [Unit(name=_name(task.candidate, task.seed), task=task) for task in tasks],
+        [Unit(name=task.name, task=task) for task in tasks],
         label="trained",
     )
     correct_NSC = [
@@ -104,10 +117,8 @@ def run(options: Options) -> int:
 
 
 def train_and_test(task: Task) -> Document:
-    """Train one architecture and ask it about the test clips; its folder goes when the answers are known."""
-    options, name = task.options, _name(task.candidate, task.seed)
-    folder = options.out.resolve() / "members" / name
-    candidate = task.candidate
+    """Train one architecture and ask it about the test clips."""
+    options, folder, candidate = task.options, task.folder, task.candidate
     spec = write_spec(make_spec_file(candidate.spec, candidate.variant), options.out.resolve() / "specs")
     _, card = members.trained(
         retrain.Options(
@@ -128,7 +139,6 @@ def train_and_test(task: Task) -> Document:
         load_trained(folder), items, options.clips, set_up(options), views="1x1", batch_size=RECIPE.batch_size
     )
     right_N = predictions.probabilities_NK.argmax(axis=1) == predictions.labels_N
-    shutil.rmtree(folder)
     right_N &= ~predictions.failed_N
     return {"correct": "".join("1" if right else "0" for right in right_N), "val_top1": card.val_top1}
 

@@ -2,14 +2,14 @@
 
 import gzip
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from launch.cli import main
-from launch.study import compute, mechanisms, micro, retrained, searches, truth
+from launch.study import common, compute, mechanisms, micro, retrained, searches, truth
 from launch.study.common import StudyOptions, check, interval, percentile, results_of
 from launch.study.compute import best_of
 from launch.study.planted import with_shuffled_labels
@@ -138,20 +138,55 @@ def test_shuffled_labels_keep_every_class_as_frequent_and_every_video(tmp_path):
         assert sorted(before) == sorted(after)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A task of its own: a number to double, and a folder that is needed until the result is there."""
+
+    value: int
+    folder: Path | None = None
+
+    def leftovers(self):
+        return [self.folder] if self.folder and self.folder.exists() else []
+
+
 def double(task):
-    if task < 0:
+    if task.value < 0:
         raise SweepError("a task must not be negative")
-    return {"twice": 2 * task}
+    if task.folder is not None:
+        task.folder.mkdir(exist_ok=True)
+        with (task.folder.parent / "times").open("a") as file:
+            file.write("x")
+    return {"twice": 2 * task.value}
 
 
 def test_results_stay_and_only_what_is_missing_is_computed(tmp_path):
     options = StudyOptions(out=tmp_path)
-    units = [Unit(name="a", task=1), Unit(name="b", task=-1)]
+    units = [Unit(name="a", task=Number(value=1)), Unit(name="b", task=Number(value=-1))]
     with pytest.raises(SweepError, match="b: a task must not be negative"):
         results_of(options, double, units, label="doubled")
     (tmp_path / "results" / "a.json").write_text('{"twice": 5}')
-    again = results_of(options, double, [units[0], Unit(name="b", task=3)], label="doubled")
+    again = results_of(options, double, [units[0], Unit(name="b", task=Number(value=3))], label="doubled")
     assert again == {"a": {"twice": 5}, "b": {"twice": 6}}
+
+
+@pytest.mark.parametrize(("killed_at", "computed"), [("replace_file", "xx"), ("remove_folder", "x")])
+def test_what_a_unit_goes_on_with_is_dropped_after_its_result_is_there(killed_at, computed, tmp_path, monkeypatch):
+    options, work = StudyOptions(out=tmp_path / "study"), tmp_path / "work"
+    check(options)
+    units = [Unit(name="a", task=Number(value=1, folder=work))]
+
+    def killed(path, *_):
+        raise KeyboardInterrupt(path)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(common, killed_at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            results_of(options, double, units, label="doubled")
+    assert work.exists()
+    assert (tmp_path / "study" / "results" / "a.json").exists() == (killed_at == "remove_folder")
+    assert results_of(options, double, units, label="doubled") == {"a": {"twice": 2}}
+    assert not work.exists()
+    assert (tmp_path / "times").read_text() == computed
 
 
 def test_every_kind_of_search_differs_from_the_full_one_in_what_it_knocks_out(table, tmp_path, monkeypatch):
@@ -346,6 +381,26 @@ def test_a_truth_of_next_to_nothing_is_whole(tmp_path, capsys):
     found = read_table(tmp_path / truth.TABLE)
     assert found.correct_NSC.shape[1:] == (2, 24)
     assert "between two seeds: Kendall" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("next_to_nothing")
+def test_a_search_that_was_killed_before_its_result_was_written_ends_with_one(tmp_path, monkeypatch):
+    options = StudyOptions(out=tmp_path)
+    check(options)
+    manifest = truth.VIDEOS["cpu"].manifest(options, "motions")
+    task = searches.SearchTask(options=searches.micro_search(options, "a", manifest=manifest, seed=0))
+    units, checkpoints = [Unit(name="a", task=task)], tmp_path / "searches" / "a" / "checkpoints"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patches:
+        patches.setattr(common, "replace_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            results_of(options, searches.carry_out, units, label="searched")
+    assert list(checkpoints.glob("step_*"))
+    assert results_of(options, searches.carry_out, units, label="searched")["a"]["found"]
+    assert not list(checkpoints.glob("step_*"))
 
 
 def test_a_table_of_other_architectures_is_refused(table, tmp_path, capsys):
