@@ -49,7 +49,7 @@ class StudyOptions(ExecutorOptions):
     """What every study is told.
 
     Attributes:
-        out: Folder of the study, made or gone on with.
+        out: Folder of the study, made or gone on with; kept as its whole path, for units may be computed elsewhere.
         size: cpu, in minutes on a few cores; or gpu, on larger clips and spaces.
         device: auto, cpu, cuda, ...
         amp: Autocast of the networks.
@@ -62,10 +62,13 @@ class StudyOptions(ExecutorOptions):
     amp: Amp = "off"
     json: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", self.out.resolve())  # workers have working folders of their own
+
     @property
     def clips(self) -> ClipConfig:
         """Decoded frames stay in the study's folder, for the user's cache is for the user's videos."""
-        return ClipConfig(cache_dir=self.out.resolve() / "cache", cache_bytes=32 << 30)
+        return ClipConfig(cache_dir=self.out / "cache", cache_bytes=32 << 30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +149,7 @@ def results_of(
         UsageError: As `check`.
     """
     check(options)
-    folder = options.out.resolve() / "results"
+    folder = options.out / "results"
     folder.mkdir(parents=True, exist_ok=True)
     files = {unit.name: folder / f"{unit.name}.json" for unit in units}
     missing = [unit for unit in units if not files[unit.name].exists()]
@@ -157,7 +160,7 @@ def results_of(
     failures: list[str] = []
     tasks = {unit.name: unit.task for unit in missing}
     if missing:
-        with started(options, folder=options.out.resolve()) as executor:
+        with started(options, folder=options.out) as executor:
             for number, outcome in enumerate(executor.run(function, missing), start=len(units) - len(missing) + 1):
                 if isinstance(outcome.outcome, Failure):
                     failures.append(f"{outcome.name}: {outcome.outcome.error}")
@@ -199,10 +202,10 @@ class MotionVideos:
 
     def manifest(self, options: StudyOptions, name: str) -> Path:
         """Their manifest in the study's folder; what is missing is made."""
-        manifest = options.out.resolve() / f"{name}.jsonl"
+        manifest = options.out / f"{name}.jsonl"
         if manifest.exists():
             return manifest
-        folder = options.out.resolve() / "videos" / name
+        folder = options.out / "videos" / name
         if not folder.exists():
             console.log(f"generate {self.videos_per_class} videos of each class in {folder}")
             data_synth.synthesise(

@@ -138,7 +138,7 @@ def manifest_of(options: StudyOptions, task: str) -> Path:
     manifest = motion.manifest(options, "motions")
     if task == "motion":
         return manifest
-    path = options.out.resolve() / "labels.jsonl"
+    path = options.out / "labels.jsonl"
     if not path.exists():
         write_manifest(with_shuffled_labels(load_manifest(manifest), seed=motion.seed), path)
     return path

@@ -156,7 +156,7 @@ class Training:
     @property
     def folder(self) -> Path:
         """Of the training."""
-        return self.options.out.resolve() / "members" / self.name
+        return self.options.out / "members" / self.name
 
     def leftovers(self) -> Iterable[Path]:
         """Its checkpoints; the trained network stays."""
@@ -215,7 +215,7 @@ def train_and_test(task: Training) -> Document:
     """Train one network and measure it on the test split."""
     options = task.options
     candidate, folder = task.candidate, task.folder
-    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), options.out.resolve() / "specs")
+    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), options.out / "specs")
     members.trained(
         retrain.Options(
             spec=str(spec),
@@ -372,7 +372,7 @@ def _name(manifest: Path, candidate: Candidate, seed: int) -> str:
 
 def _split(options: Options, source: Path, name: str, seed: int) -> Path:
     """A split of real videos of its own: 60 % to search and train on, 5 % to validate, the rest to test."""
-    manifest = options.out.resolve() / f"{name}-split{seed}.jsonl"
+    manifest = options.out / f"{name}-split{seed}.jsonl"
     if not manifest.exists():
         manifest.parent.mkdir(parents=True, exist_ok=True)
         data_index.index(data_index.Options(source=source, out=manifest, split="0.6,0.05,0.35", redraw=True, seed=seed))

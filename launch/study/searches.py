@@ -123,7 +123,7 @@ def options_of_search(
     weights: WeightConfig,
 ) -> search.Options:
     """A search in the study's folder; a space without a name is kept there as a file."""
-    out = study.out.resolve()
+    out = study.out
     if isinstance(space, SearchSpace):
         path = out / f"{space.name}.json"
         out.mkdir(parents=True, exist_ok=True)

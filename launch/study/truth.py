@@ -66,7 +66,7 @@ class Task:
     @property
     def folder(self) -> Path:
         """Of the training."""
-        return self.options.out.resolve() / "members" / self.name
+        return self.options.out / "members" / self.name
 
     def leftovers(self) -> Iterable[Path]:
         """The whole training, once the answers are known."""
@@ -119,7 +119,7 @@ def run(options: Options) -> int:
 def train_and_test(task: Task) -> Document:
     """Train one architecture and ask it about the test clips."""
     options, folder, candidate = task.options, task.folder, task.candidate
-    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), options.out.resolve() / "specs")
+    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), options.out / "specs")
     _, card = members.trained(
         retrain.Options(
             spec=str(spec),

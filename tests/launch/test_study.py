@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -373,6 +374,20 @@ def test_every_study_ends_in_figures_and_goes_on_with_what_is_there(tmp_path, ca
     judged = document("retrained", "--seeds", "1", "--randoms", "2")
     assert [len(each["randoms"]) for each in judged["comparisons"]] == [2]
     assert not list(tmp_path.glob("searches/*/checkpoints/*"))
+
+
+@pytest.mark.usefixtures("next_to_nothing")
+def test_a_unit_of_a_relative_folder_is_computed_alike_in_another_working_folder(tmp_path, monkeypatch):
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    options = truth.Options(out=Path("study"))
+    manifest = truth.VIDEOS["cpu"].manifest(options, "motions")
+    candidate = micro.problem("cpu").candidate(micro.architectures("cpu")[0])
+    task = pickle.dumps(truth.Task(candidate=candidate, seed=0, manifest=manifest, options=options))
+    monkeypatch.chdir(elsewhere)  # as trials of Ray Tune have
+    assert len(truth.train_and_test(pickle.loads(task))["correct"]) == 24
+    assert {path.name for path in (tmp_path / "study").iterdir()} >= {"members", "specs", "cache"}
+    assert not list(elsewhere.iterdir())
 
 
 @pytest.mark.usefixtures("next_to_nothing")
