@@ -2,11 +2,14 @@
 
 A study is one command that may be stopped at any time and given again: it goes on with what its folder holds. Each
 unit of its work leaves one JSON file, whole or not at all, under `results`; only then is dropped what the unit itself
-would have needed to go on.
+would have needed to go on. What it was computed from (options, recipe, space, videos; not who computed it, nor where)
+stands in the file as a digest, and a study does not go on with results of anything else. Older files without a digest
+are taken as they are.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -14,14 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from launch import console, data_index, data_synth
+from launch import console, data_index, data_synth, retrain, search
 from launch.clips import ClipConfig
 from launch.compute import Amp
 from launch.executors import ExecutorOptions, check_executor, started
+from launch.runs import options_of
 from nas.executor import Failure, Unit
 from results.files import remove_folder, replace_file
+from results.run_dir import open_run
 from search_spaces.errors import SweepError, UsageError
-from search_spaces.strict_json import load, pretty
+from search_spaces.strict_json import digest, load, pretty
+from video.manifest import load_manifest
 from video.synthetic import Cue
 
 SHORT = {"ray_address": "--ray-address"}
@@ -33,6 +39,10 @@ Floats = NDArray[np.float64]
 class Task(Protocol):
     """What a unit of a study is handed."""
 
+    def origin(self) -> object:
+        """Plain data that its result is determined by."""
+        ...
+
     def leftovers(self) -> Iterable[Path]:
         """Folders that are there, and that nobody needs once the unit has its result."""
         ...
@@ -42,6 +52,16 @@ TaskT = TypeVar("TaskT", bound=Task)
 
 CONFIDENCE = 0.95
 SIZE_FILE = "size.json"
+ORIGIN = "origin"
+"""Field of a result file: digest of what it was computed from."""
+ASIDE = frozenset(
+    {
+        *("out", "data", "space", "spec", "clips"),  # places: what lies there counts
+        *("device", "threads", "workers", "ranks", "executor", "gpus", "ray_address", "max_failures"),
+        *("resume", "plan", "json", "checkpoint_every", "keep_every"),
+    }
+)
+"""Options of searches and trainings that change no number by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,15 +166,17 @@ def results_of(
 
     Raises:
         SweepError: A unit failed; those that did not have their files.
-        UsageError: As `check`.
+        UsageError: As `check`; or a file holds a result of something else.
     """
     check(options)
     folder = options.out / "results"
     folder.mkdir(parents=True, exist_ok=True)
     files = {unit.name: folder / f"{unit.name}.json" for unit in units}
-    missing = [unit for unit in units if not files[unit.name].exists()]
+    origins = {unit.name: digest(unit.task.origin()) for unit in units}
+    results = {name: _result(path, origins[name]) for name, path in files.items() if path.exists()}
+    missing = [unit for unit in units if unit.name not in results]
     for unit in units:
-        if files[unit.name].exists():
+        if unit.name in results:
             _tidy(unit.task)  # a kill may have come between the two
     progress = console.Progress(label, total=len(units), done=len(units) - len(missing))
     failures: list[str] = []
@@ -166,7 +188,9 @@ def results_of(
                     failures.append(f"{outcome.name}: {outcome.outcome.error}")
                     console.log(f"{outcome.name} failed: {outcome.outcome.error}\n{outcome.outcome.trace}")
                 else:
-                    replace_file(files[outcome.name], pretty(outcome.outcome).encode())
+                    document = {ORIGIN: origins[outcome.name], **outcome.outcome}
+                    replace_file(files[outcome.name], pretty(document).encode())
+                    results[outcome.name] = _result(files[outcome.name], origins[outcome.name])
                     _tidy(tasks[outcome.name])
                 progress.update(number, outcome.name)
     if failures:
@@ -174,7 +198,59 @@ def results_of(
             f"every unit of a study must end, but {len(failures)} of {len(units)} failed, such as {failures[0]}; "
             "the same command tries them again"
         )
-    return {name: load(path) for name, path in files.items()}
+    return {name: results[name] for name in files}
+
+
+def _result(path: Path, origin: str) -> Document:
+    document: Document = load(path)
+    _refuse_other(document.pop(ORIGIN, origin), origin, path)
+    return document
+
+
+def _refuse_other(found: object, expected: object, path: Path) -> None:
+    if found != expected:
+        raise UsageError(
+            "must come from the options, recipe, space and videos that the study is given now, but got one of others; "
+            "give those, or choose another --out",
+            path=path,
+        )
+
+
+def origin_of_run(options: search.Options | retrain.Options) -> object:
+    """What the numbers of a search or training are determined by, as plain data."""
+    space = load(Path(options.space)) if isinstance(options, search.Options) else None
+    return [_facts(options), space, _videos(options.data, options.data.stat().st_mtime_ns)]
+
+
+def refuse_other_run(options: search.Options | retrain.Options) -> None:
+    """Refuse to go on with a run that was begun, but with other options, or on another space or other videos.
+
+    Raises:
+        UsageError: It was.
+    """
+    if not options.out.exists():
+        return
+    run = open_run(options.out)
+    begun = replace(options_of(run, type(options)), data=run.manifest_path)
+    if isinstance(begun, search.Options):
+        begun = replace(begun, space=str(run.space_path))
+    _refuse_other(digest(origin_of_run(begun)), digest(origin_of_run(options)), run.path)
+
+
+def _facts(value: object) -> Any:  # noqa: ANN401
+    """A dataclass as plain data without what changes no number."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _facts(getattr(value, each.name)) for each in fields(value) if each.name not in ASIDE}
+    return value
+
+
+@functools.lru_cache(maxsize=64)
+def _videos(manifest: Path, changed_ns: int) -> str:
+    """Digest of which videos there are, with which labels and in which splits, wherever they lie."""
+    del changed_ns  # of the file, so that it is read once
+    content = load_manifest(manifest)
+    items = [(each.id, each.labels, each.split, each.start_s, each.end_s) for each in content.items]
+    return digest([content.class_names, items])
 
 
 def _tidy(task: Task) -> None:
@@ -201,12 +277,20 @@ class MotionVideos:
     shuffled: bool = False
 
     def manifest(self, options: StudyOptions, name: str) -> Path:
-        """Their manifest in the study's folder; what is missing is made."""
-        manifest = options.out / f"{name}.jsonl"
+        """Their manifest in the study's folder; what is missing is made.
+
+        Raises:
+            UsageError: There are videos of that name that were generated otherwise.
+        """
+        manifest, made_as = options.out / f"{name}.jsonl", options.out / f"{name}.videos.json"
+        if made_as.exists():
+            _refuse_other(load(made_as), asdict(self), made_as)
         if manifest.exists():
             return manifest
         folder = options.out / "videos" / name
         if not folder.exists():
+            made_as.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(made_as, pretty(asdict(self)).encode())
             console.log(f"generate {self.videos_per_class} videos of each class in {folder}")
             data_synth.synthesise(
                 data_synth.Options(

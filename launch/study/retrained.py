@@ -8,15 +8,14 @@ Prediction, written before the runs: what was found lies above the median of the
 mean percentile over all of them above 0.5 beyond its interval.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from launch import console, data_index, members, retrain
-from launch.compute import set_up
+from launch import console, data_index
 from launch.study.common import (
     Document,
     Floats,
@@ -25,7 +24,6 @@ from launch.study.common import (
     StudyOptions,
     check,
     check_counts,
-    checkpoints_of,
     interval,
     percentile,
     results_of,
@@ -40,7 +38,7 @@ from launch.study.searches import (
     clips_of_search,
     options_of_search,
 )
-from launch.trained import load_trained, predictions_of
+from launch.study.training import Training, trained_and_asked
 from nas.executor import Unit
 from nas.loop import SearchConfig
 from nas.problem import Problem
@@ -51,7 +49,6 @@ from retrain.evaluate import report_of
 from retrain.recipe import Recipe
 from search_spaces.movinet import find_space
 from search_spaces.space import Candidate, SearchSpace
-from search_spaces.spec_json import make_spec_file, write_spec
 from search_spaces.target import parse_target
 from search_spaces.variant import Variant
 from supernet.evaluator import WeightConfig
@@ -138,31 +135,6 @@ class Comparison:
     train_seeds: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """One network to train and to test."""
-
-    candidate: Candidate
-    seed: int
-    manifest: Path
-    recipe: Recipe
-    options: Options
-
-    @property
-    def name(self) -> str:
-        """Of its unit and of its folder."""
-        return _name(self.manifest, self.candidate, self.seed)
-
-    @property
-    def folder(self) -> Path:
-        """Of the training."""
-        return self.options.out / "members" / self.name
-
-    def leftovers(self) -> Iterable[Path]:
-        """Its checkpoints; the trained network stays."""
-        return checkpoints_of(self.folder)
-
-
 def run(options: Options) -> int:
     """Search, train whatever is missing, and show where the found ones lie among the random ones."""
     check_counts(randoms=options.randoms, seeds=options.seeds, splits=options.splits)
@@ -213,27 +185,7 @@ def comparisons_of(options: Options) -> list[Comparison]:
 
 def train_and_test(task: Training) -> Document:
     """Train one network and measure it on the test split."""
-    options = task.options
-    candidate, folder = task.candidate, task.folder
-    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), options.out / "specs")
-    members.trained(
-        retrain.Options(
-            spec=str(spec),
-            data=task.manifest,
-            out=folder,
-            recipe=task.recipe,
-            clips=options.clips,
-            seed=task.seed,
-            threads=options.threads,
-            workers=options.workers,
-            device=options.device,
-            amp=options.amp,
-        )
-    )
-    manifest, ensemble = load_manifest(task.manifest), load_trained(folder)
-    predictions = predictions_of(
-        ensemble, manifest.of("test"), options.clips, set_up(options), views="1x1", batch_size=task.recipe.batch_size
-    )
+    ensemble, _, predictions = trained_and_asked(task)
     report = report_of(predictions, space=ensemble.label_space, views="1x1")
     return {"top1": report.top1, "num_videos": report.num_videos}
 
@@ -302,12 +254,14 @@ def _candidates(options: Options, comparison: Comparison, searched: Document) ->
 
 def _trainings(options: Options, comparison: Comparison, searched: Document) -> dict[str, Training]:
     return {
-        _name(comparison.manifest, candidate, seed): Training(
+        (name := _name(comparison, candidate, seed)): Training(
+            name=name,
             candidate=candidate,
             seed=seed,
             manifest=comparison.manifest,
             recipe=comparison.recipe,
-            options=options,
+            study=options,
+            kept=True,
         )
         for seed in comparison.train_seeds
         for candidate in _candidates(options, comparison, searched)
@@ -317,7 +271,7 @@ def _trainings(options: Options, comparison: Comparison, searched: Document) -> 
 def _row(options: Options, comparison: Comparison, searched: Document, trained: Mapping[str, Document]) -> Document:
     """Accuracies of a comparison; its percentile has Jeffreys' interval of a share."""
     found, *randoms = (
-        [trained[_name(comparison.manifest, candidate, seed)]["top1"] for seed in comparison.train_seeds]
+        [trained[_name(comparison, candidate, seed)]["top1"] for seed in comparison.train_seeds]
         for candidate in _candidates(options, comparison, searched)
     )
     means_N, num_alone = np.array([np.mean(each) for each in randoms]), num_trainings(options, comparison)
@@ -366,8 +320,8 @@ def by_chance(percentiles: Sequence[float], *, num: int) -> float:
     return float((ranks_SN.mean(axis=0) >= np.mean(percentiles) - 1e-9).mean())
 
 
-def _name(manifest: Path, candidate: Candidate, seed: int) -> str:
-    return f"{manifest.stem}-{candidate.fingerprint[:16]}-{seed}"
+def _name(comparison: Comparison, candidate: Candidate, seed: int) -> str:
+    return f"{comparison.manifest.stem}-{candidate.fingerprint[:16]}-{seed}"
 
 
 def _split(options: Options, source: Path, name: str, seed: int) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 from launch import members, search
 from launch.shared_weights import Statistics, shared_scores
 from launch.study import micro
-from launch.study.common import Document, Size, StudyOptions, checkpoints_of
+from launch.study.common import Document, Size, StudyOptions, checkpoints_of, origin_of_run, refuse_other_run
 from nas.loop import SearchConfig
 from nas.reinforce import ControllerConfig
 from nas.select import SelectionConfig
@@ -72,8 +72,13 @@ class SearchTask:
     scored: tuple[Candidate, ...] = ()
     statistics: tuple[Statistics, ...] = ("batch",)
 
+    def origin(self) -> object:
+        """See `common.Task`."""
+        scored = [candidate.fingerprint for candidate in self.scored]
+        return [origin_of_run(self.options), scored, self.statistics]
+
     def leftovers(self) -> Iterable[Path]:
-        """The shared weights, once they have been asked."""
+        """See `common.Task`."""
         return checkpoints_of(self.options.out)
 
 
@@ -115,22 +120,20 @@ def options_of_search(
     study: StudyOptions,
     name: str,
     *,
-    space: SearchSpace | str,
+    space: SearchSpace,
     manifest: Path,
     seed: int,
     target: str,
     config: SearchConfig,
     weights: WeightConfig,
 ) -> search.Options:
-    """A search in the study's folder; a space without a name is kept there as a file."""
+    """A search in the study's folder, where its space is kept as a file."""
     out = study.out
-    if isinstance(space, SearchSpace):
-        path = out / f"{space.name}.json"
-        out.mkdir(parents=True, exist_ok=True)
-        replace_file(path, pretty(space_document(space)).encode())
-        space = str(path)
+    path = out / f"{space.name}.json"
+    out.mkdir(parents=True, exist_ok=True)
+    replace_file(path, pretty(space_document(space)).encode())
     return search.Options(
-        space=space,
+        space=str(path),
         target=target,
         out=out / "searches" / name,
         data=manifest,
@@ -147,6 +150,7 @@ def options_of_search(
 
 def carry_out(task: SearchTask) -> Document:
     """Search, or go on with a search, and say what came of it."""
+    refuse_other_run(task.options)
     run, result = members.searched(task.options)
     history = read_history(run.journal_path)
     found = next(record for record in history.candidates if record.fingerprint == result.found)

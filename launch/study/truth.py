@@ -4,19 +4,19 @@ Each is trained from several seeds with the recipe of `movinas retrain` and aske
 holds every answer, so that whoever wants to know what a search would have been told can replay it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from launch import console, members, retrain
-from launch.compute import environment_of, set_up
+from launch import console
+from launch.compute import environment_of
 from launch.study import micro
 from launch.study.common import Document, MotionVideos, Size, StudyOptions, check, results_of
 from launch.study.micro import genotype_text
 from launch.study.table import TruthTable, write_table
-from launch.trained import load_trained, predictions_of
+from launch.study.training import Training, trained_and_asked
 from nas.audit import ceiling
 from nas.executor import Unit
 from retrain.recipe import Recipe
@@ -24,7 +24,6 @@ from search_spaces.errors import UsageError
 from search_spaces.randomness import generator
 from search_spaces.space import Candidate
 from search_spaces.space_json import space_document
-from search_spaces.spec_json import make_spec_file, write_spec
 from video.manifest import load_manifest
 
 SHORT = {"ray_address": "--ray-address"}
@@ -49,30 +48,6 @@ class Options(StudyOptions):
     seeds: int = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One training."""
-
-    candidate: Candidate
-    seed: int
-    manifest: Path
-    options: Options
-
-    @property
-    def name(self) -> str:
-        """Of its unit and of its folder."""
-        return _name(self.candidate, self.seed)
-
-    @property
-    def folder(self) -> Path:
-        """Of the training."""
-        return self.options.out / "members" / self.name
-
-    def leftovers(self) -> Iterable[Path]:
-        """The whole training, once the answers are known."""
-        return (self.folder,) if self.folder.exists() else ()
-
-
 def run(options: Options) -> int:
     """Train whatever is missing, write the table, and say how far two seeds agree."""
     if options.seeds < 2:
@@ -82,7 +57,15 @@ def run(options: Options) -> int:
     problem = micro.problem(options.size)
     candidates = [problem.candidate(row_D) for row_D in micro.architectures(options.size)]
     tasks = [
-        Task(candidate=candidate, seed=seed, manifest=manifest, options=options)
+        Training(
+            name=_name(candidate, seed),
+            candidate=candidate,
+            seed=seed,
+            manifest=manifest,
+            recipe=RECIPE,
+            study=options,
+            kept=False,
+        )
         for seed in range(options.seeds)
         for candidate in candidates
     ]
@@ -116,28 +99,9 @@ def run(options: Options) -> int:
     return 0
 
 
-def train_and_test(task: Task) -> Document:
+def train_and_test(task: Training) -> Document:
     """Train one architecture and ask it about the test clips."""
-    options, folder, candidate = task.options, task.folder, task.candidate
-    spec = write_spec(make_spec_file(candidate.spec, candidate.variant), options.out / "specs")
-    _, card = members.trained(
-        retrain.Options(
-            spec=str(spec),
-            data=task.manifest,
-            out=folder,
-            recipe=RECIPE,
-            clips=options.clips,
-            seed=task.seed,
-            threads=options.threads,
-            workers=options.workers,
-            device=options.device,
-            amp=options.amp,
-        )
-    )
-    items = load_manifest(task.manifest).of("test")
-    predictions = predictions_of(
-        load_trained(folder), items, options.clips, set_up(options), views="1x1", batch_size=RECIPE.batch_size
-    )
+    _, card, predictions = trained_and_asked(task)
     right_N = predictions.probabilities_NK.argmax(axis=1) == predictions.labels_N
     right_N &= ~predictions.failed_N
     return {"correct": "".join("1" if right else "0" for right in right_N), "val_top1": card.val_top1}

@@ -17,6 +17,7 @@ from launch.study.planted import with_shuffled_labels
 from launch.study.predictions import differences, verdict
 from launch.study.replay import ALL, FEW, random_choice, replay
 from launch.study.table import TruthTable, read_table, write_table
+from launch.study.training import Training
 from nas.audit import ceiling
 from nas.executor import Unit
 from nas.reinforce import Reinforce
@@ -26,7 +27,7 @@ from results.estimate import Estimate
 from retrain.recipe import Recipe
 from search_spaces.errors import DocumentError, SweepError, UsageError
 from supernet.evaluator import WeightConfig
-from video.manifest import load_manifest
+from video.manifest import load_manifest, write_manifest
 
 TABLE = Path(__file__).parents[2] / "benchmarks" / "2026-11-21-micro-truth.json.gz"
 
@@ -146,6 +147,9 @@ class Number:
     value: int
     folder: Path | None = None
 
+    def origin(self):
+        return self.value
+
     def leftovers(self):
         return [self.folder] if self.folder and self.folder.exists() else []
 
@@ -165,6 +169,7 @@ def test_results_stay_and_only_what_is_missing_is_computed(tmp_path):
     units = [Unit(name="a", task=Number(value=1)), Unit(name="b", task=Number(value=-1))]
     with pytest.raises(SweepError, match="b: a task must not be negative"):
         results_of(options, double, units, label="doubled")
+    assert set(json.loads((tmp_path / "results" / "a.json").read_text())) == {"origin", "twice"}
     (tmp_path / "results" / "a.json").write_text('{"twice": 5}')
     again = results_of(options, double, [units[0], Unit(name="b", task=Number(value=3))], label="doubled")
     assert again == {"a": {"twice": 5}, "b": {"twice": 6}}
@@ -188,6 +193,58 @@ def test_what_a_unit_goes_on_with_is_dropped_after_its_result_is_there(killed_at
     assert results_of(options, double, units, label="doubled") == {"a": {"twice": 2}}
     assert not work.exists()
     assert (tmp_path / "times").read_text() == computed
+
+
+def answered(task):
+    return {"seed": task.options.seed}
+
+
+@pytest.fixture
+def few_searches(table, tmp_path, monkeypatch):
+    """What makes the results of a study's searches, without searching."""
+    monkeypatch.setitem(truth.VIDEOS, "cpu", replace(truth.VIDEOS["cpu"], videos_per_class=4, size=16, num_frames=4))
+
+    def results(out=tmp_path / "study", **options):
+        study = mechanisms.Options(out=out, seeds=1, **options)
+        return results_of(study, answered, mechanisms.search_units(study, table), label="searched")
+
+    return results
+
+
+def test_results_are_gone_on_with_wherever_and_by_whomever_they_were_computed(few_searches, tmp_path):
+    found = few_searches()
+    files = {path: path.read_bytes() for path in (tmp_path / "study" / "results").iterdir()}
+    assert set(found["motion-frozen-0"]) == {"seed"}
+    assert few_searches(threads=2, workers=3, device="cpu", max_failures=1, json=True) == found
+    older = tmp_path / "study" / "results" / "motion-frozen-0.json"
+    older.write_text('{"seed": 7}')  # without a digest, as all were once
+    assert few_searches()["motion-frozen-0"] == {"seed": 7}
+    assert {path: path.read_bytes() for path in files} == files | {older: b'{"seed": 7}'}
+    (tmp_path / "study").rename(tmp_path / "moved")
+    assert few_searches(out=tmp_path / "moved")["motion-frozen-0"] == {"seed": 7}
+
+
+@pytest.mark.parametrize("changed", ["search", "weights", "space", "amp", "labels", "videos"])
+def test_results_of_something_else_are_refused_by_name(changed, few_searches, tmp_path, monkeypatch):
+    few_searches()
+    options, named = {}, "results/motion-reinforce-0.json"
+    if changed == "search":
+        monkeypatch.setitem(searches.SEARCH, "cpu", replace(searches.SEARCH["cpu"], beta_ramp=2.0))
+    if changed == "weights":
+        monkeypatch.setitem(searches.WEIGHTS, "cpu", replace(searches.WEIGHTS["cpu"], learning_rate=0.5))
+    if changed == "space":
+        monkeypatch.setitem(micro.CLIPS, "cpu", replace(micro.MICRO.clip, rate_fps=4.0))
+    if changed == "amp":
+        options = {"amp": "bf16"}
+    if changed == "labels":
+        path = tmp_path / "study" / "motions.jsonl"
+        shuffled = with_shuffled_labels(load_manifest(path), seed=0)
+        write_manifest(shuffled, path, overwrite=True)
+    if changed == "videos":
+        monkeypatch.setitem(truth.VIDEOS, "cpu", replace(truth.VIDEOS["cpu"], num_frames=5))
+        named = "motions.videos.json"
+    with pytest.raises(UsageError, match=f"study/{named}: must come from the options, recipe, space and videos"):
+        few_searches(**options)
 
 
 def test_every_kind_of_search_differs_from_the_full_one_in_what_it_knocks_out(table, tmp_path, monkeypatch):
@@ -381,9 +438,17 @@ def test_a_unit_of_a_relative_folder_is_computed_alike_in_another_working_folder
     (elsewhere := tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     options = truth.Options(out=Path("study"))
-    manifest = truth.VIDEOS["cpu"].manifest(options, "motions")
-    candidate = micro.problem("cpu").candidate(micro.architectures("cpu")[0])
-    task = pickle.dumps(truth.Task(candidate=candidate, seed=0, manifest=manifest, options=options))
+    task = pickle.dumps(
+        Training(
+            name="a",
+            candidate=micro.problem("cpu").candidate(micro.architectures("cpu")[0]),
+            seed=0,
+            manifest=truth.VIDEOS["cpu"].manifest(options, "motions"),
+            recipe=truth.RECIPE,
+            study=options,
+            kept=False,
+        )
+    )
     monkeypatch.chdir(elsewhere)  # as trials of Ray Tune have
     assert len(truth.train_and_test(pickle.loads(task))["correct"]) == 24
     assert {path.name for path in (tmp_path / "study").iterdir()} >= {"members", "specs", "cache"}
@@ -391,11 +456,17 @@ def test_a_unit_of_a_relative_folder_is_computed_alike_in_another_working_folder
 
 
 @pytest.mark.usefixtures("next_to_nothing")
-def test_a_truth_of_next_to_nothing_is_whole(tmp_path, capsys):
+def test_a_truth_of_next_to_nothing_is_whole(tmp_path, monkeypatch, capsys):
     assert main(["study", "truth", "--out", str(tmp_path)]) == 0
     found = read_table(tmp_path / truth.TABLE)
     assert found.correct_NSC.shape[1:] == (2, 24)
     assert "between two seeds: Kendall" in capsys.readouterr().out
+    assert not list((tmp_path / "members").iterdir())
+    monkeypatch.setattr(truth, "RECIPE", replace(truth.RECIPE, epochs=2))
+    assert main(["study", "truth", "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert f"{tmp_path}/results/" in told
+    assert "must come from the options, recipe, space and videos that the study is given now" in told
 
 
 @pytest.mark.usefixtures("next_to_nothing")
@@ -414,6 +485,9 @@ def test_a_search_that_was_killed_before_its_result_was_written_ends_with_one(tm
         with pytest.raises(KeyboardInterrupt):
             results_of(options, searches.carry_out, units, label="searched")
     assert list(checkpoints.glob("step_*"))
+    other = replace(task, options=replace(task.options, search=replace(task.options.search, beta=-0.5)))
+    with pytest.raises(SweepError, match="searches/a: must come from the options, recipe, space and videos"):
+        results_of(options, searches.carry_out, [Unit(name="a", task=other)], label="searched")
     assert results_of(options, searches.carry_out, units, label="searched")["a"]["found"]
     assert not list(checkpoints.glob("step_*"))
 
