@@ -18,9 +18,9 @@ from results import files as durable
 from search_spaces import strict_json
 from search_spaces.errors import DocumentError, RunFolderError, shown
 
-Kind = Literal["search", "retrain", "scaling", "family", "ensemble", "audit"]
+Kind = Literal["search", "retrain", "scaling", "family", "ensemble", "audit", "study"]
 """A run, or what runs belong to: a sweep over scaling coefficients, or of spaces, targets and seeds; an ensemble; an
-audit of a search."""
+audit of a search; a study, whose folder is locked like the others but never opened as a run."""
 Environment = dict[str, str | int]
 
 SCHEMA = 1

@@ -1,4 +1,4 @@
-"""What all studies share: units whose results stay in files, videos, and intervals.
+"""What all studies share: units whose results stay in files, and intervals.
 
 A study is one command that may be stopped at any time and given again: it goes on with what its folder holds. Each
 unit of its work leaves one JSON file, whole or not at all, under `results`; only then is dropped what the unit itself
@@ -7,9 +7,10 @@ stands in the file as a digest, and a study does not go on with results of anyth
 are taken as they are.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -17,18 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from launch import console, data_index, data_synth, retrain, search
+from launch import console, retrain, search
 from launch.clips import ClipConfig
 from launch.compute import Amp
 from launch.executors import ExecutorOptions, check_executor, started
 from launch.runs import options_of
 from nas.executor import Failure, Unit
 from results.files import remove_folder, replace_file
-from results.run_dir import open_run
+from results.run_dir import RunDir, lock, open_run
 from search_spaces.errors import SweepError, UsageError
 from search_spaces.strict_json import digest, load, pretty
 from video.manifest import load_manifest
-from video.synthetic import Cue
 
 SHORT = {"ray_address": "--ray-address"}
 Size = Literal["cpu", "gpu"]
@@ -133,13 +133,37 @@ def check(options: StudyOptions) -> None:
     """
     check_executor(options)
     path = options.out / SIZE_FILE
+    size = load(path) if path.exists() else options.size
+    if size != options.size:
+        raise UsageError(f"a study must go on at the size it was begun with, {size}, but got {options.size}")
+    kept(options, SIZE_FILE, options.size)
+
+
+@contextlib.contextmanager
+def writing(options: StudyOptions) -> Iterator[None]:
+    """Hold the study's folder as the one process that writes; whoever only reads what is there needs no leave.
+
+    Raises:
+        RunFolderError: Another process holds it; the text names that process.
+    """
+    options.out.mkdir(parents=True, exist_ok=True)
+    with lock(RunDir(path=options.out, kind="study")):
+        yield
+
+
+def kept(options: StudyOptions, name: str, document: object) -> Path:
+    """A file of the study's folder that stays what it is; written where it is missing.
+
+    Raises:
+        UsageError: It holds another document.
+    """
+    path = options.out / name
     if path.exists():
-        size = load(path)
-        if size != options.size:
-            raise UsageError(f"a study must go on at the size it was begun with, {size}, but got {options.size}")
+        _refuse_other(digest(load(path)), digest(document), path)
     else:
-        options.out.mkdir(parents=True, exist_ok=True)
-        replace_file(path, pretty(options.size).encode())
+        with writing(options):
+            replace_file(path, pretty(document).encode())
+    return path
 
 
 def check_counts(**counts: int) -> None:
@@ -167,38 +191,57 @@ def results_of(
     Raises:
         SweepError: A unit failed; those that did not have their files.
         UsageError: As `check`; or a file holds a result of something else.
+        RunFolderError: A result is missing, and another process writes to the folder.
     """
     check(options)
     folder = options.out / "results"
-    folder.mkdir(parents=True, exist_ok=True)
     files = {unit.name: folder / f"{unit.name}.json" for unit in units}
     origins = {unit.name: digest(unit.task.origin()) for unit in units}
-    results = {name: _result(path, origins[name]) for name, path in files.items() if path.exists()}
-    missing = [unit for unit in units if unit.name not in results]
-    for unit in units:
-        if unit.name in results:
-            _tidy(unit.task)  # a kill may have come between the two
-    progress = console.Progress(label, total=len(units), done=len(units) - len(missing))
+
+    def results() -> dict[str, Document]:
+        return {name: _result(path, origins[name]) for name, path in files.items() if path.exists()}
+
+    if len(results()) < len(units) or any(tuple(unit.task.leftovers()) for unit in units):
+        with writing(options):
+            folder.mkdir(exist_ok=True)
+            done = results()
+            for unit in units:
+                if unit.name in done:
+                    _tidy(unit.task)  # a kill may have come between the two
+            _compute(options, function, [unit for unit in units if unit.name not in done], files, origins, label=label)
+    return results()
+
+
+def _compute(
+    options: StudyOptions,
+    function: Callable[[TaskT], Document],
+    missing: Sequence[Unit[TaskT]],
+    files: Mapping[str, Path],
+    origins: Mapping[str, str],
+    *,
+    label: str,
+) -> None:
+    """Compute units, whose results go to their files; the caller holds the study's folder."""
+    num_done, tasks = len(files) - len(missing), {unit.name: unit.task for unit in missing}
+    progress = console.Progress(label, total=len(files), done=num_done)
     failures: list[str] = []
-    tasks = {unit.name: unit.task for unit in missing}
-    if missing:
-        with started(options, folder=options.out) as executor:
-            for number, outcome in enumerate(executor.run(function, missing), start=len(units) - len(missing) + 1):
-                if isinstance(outcome.outcome, Failure):
-                    failures.append(f"{outcome.name}: {outcome.outcome.error}")
-                    console.log(f"{outcome.name} failed: {outcome.outcome.error}\n{outcome.outcome.trace}")
-                else:
-                    document = {ORIGIN: origins[outcome.name], **outcome.outcome}
-                    replace_file(files[outcome.name], pretty(document).encode())
-                    results[outcome.name] = _result(files[outcome.name], origins[outcome.name])
-                    _tidy(tasks[outcome.name])
-                progress.update(number, outcome.name)
+    if not missing:
+        return
+    with started(options, folder=options.out) as executor:
+        for number, outcome in enumerate(executor.run(function, missing), start=num_done + 1):
+            if isinstance(outcome.outcome, Failure):
+                failures.append(f"{outcome.name}: {outcome.outcome.error}")
+                console.log(f"{outcome.name} failed: {outcome.outcome.error}\n{outcome.outcome.trace}")
+            else:
+                document = {ORIGIN: origins[outcome.name], **outcome.outcome}
+                replace_file(files[outcome.name], pretty(document).encode())
+                _tidy(tasks[outcome.name])
+            progress.update(number, outcome.name)
     if failures:
         raise SweepError(
-            f"every unit of a study must end, but {len(failures)} of {len(units)} failed, such as {failures[0]}; "
+            f"every unit of a study must end, but {len(failures)} of {len(files)} failed, such as {failures[0]}; "
             "the same command tries them again"
         )
-    return {name: results[name] for name in files}
 
 
 def _result(path: Path, origin: str) -> Document:
@@ -261,48 +304,3 @@ def _tidy(task: Task) -> None:
 def checkpoints_of(member: Path) -> Iterable[Path]:
     """The checkpoints of a run folder, of which a result makes no use."""
     return (member / "checkpoints").glob("step_*")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MotionVideos:
-    """Generated videos of a study; numbers as of `data synth` and `data index`."""
-
-    videos_per_class: int
-    size: int
-    num_frames: int
-    rate_fps: int
-    split: str
-    seed: int
-    cue: Cue = "motion"
-    shuffled: bool = False
-
-    def manifest(self, options: StudyOptions, name: str) -> Path:
-        """Their manifest in the study's folder; what is missing is made.
-
-        Raises:
-            UsageError: There are videos of that name that were generated otherwise.
-        """
-        manifest, made_as = options.out / f"{name}.jsonl", options.out / f"{name}.videos.json"
-        if made_as.exists():
-            _refuse_other(load(made_as), asdict(self), made_as)
-        if manifest.exists():
-            return manifest
-        folder = options.out / "videos" / name
-        if not folder.exists():
-            made_as.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(made_as, pretty(asdict(self)).encode())
-            console.log(f"generate {self.videos_per_class} videos of each class in {folder}")
-            data_synth.synthesise(
-                data_synth.Options(
-                    out=folder,
-                    videos_per_class=self.videos_per_class,
-                    cue=self.cue,
-                    shuffled=self.shuffled,
-                    size=self.size,
-                    num_frames=self.num_frames,
-                    rate_fps=self.rate_fps,
-                    seed=self.seed,
-                )
-            )
-        data_index.index(data_index.Options(source=folder, out=manifest, split=self.split, seed=self.seed))
-        return manifest

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from launch import console, search
-from launch.study.common import Document, MotionVideos, StudyOptions, check, check_counts, interval, results_of
+from launch.study.common import Document, StudyOptions, check, check_counts, interval, results_of
 from launch.study.searches import (
     LARGE,
     LARGE_SEARCH,
@@ -36,6 +36,7 @@ from launch.study.searches import (
     options_of_search,
 )
 from launch.study.truth import VIDEOS
+from launch.study.videos import MotionVideos, manifest_in
 from nas.executor import Unit
 from search_spaces.randomness import generator
 from video.manifest import Manifest, load_manifest, write_manifest
@@ -138,10 +139,8 @@ def manifest_of(options: StudyOptions, task: str) -> Path:
     manifest = motion.manifest(options, "motions")
     if task == "motion":
         return manifest
-    path = options.out / "labels.jsonl"
-    if not path.exists():
-        write_manifest(with_shuffled_labels(load_manifest(manifest), seed=motion.seed), path)
-    return path
+    shuffled = with_shuffled_labels(load_manifest(manifest), seed=motion.seed)
+    return manifest_in(options, "labels", lambda path: write_manifest(shuffled, path))
 
 
 def with_shuffled_labels(manifest: Manifest, *, seed: int) -> Manifest:

@@ -19,7 +19,6 @@ from launch import console, data_index
 from launch.study.common import (
     Document,
     Floats,
-    MotionVideos,
     Size,
     StudyOptions,
     check,
@@ -39,6 +38,7 @@ from launch.study.searches import (
     options_of_search,
 )
 from launch.study.training import Training, trained_and_asked
+from launch.study.videos import MotionVideos, manifest_in
 from nas.executor import Unit
 from nas.loop import SearchConfig
 from nas.problem import Problem
@@ -326,8 +326,8 @@ def _name(comparison: Comparison, candidate: Candidate, seed: int) -> str:
 
 def _split(options: Options, source: Path, name: str, seed: int) -> Path:
     """A split of real videos of its own: 60 % to search and train on, 5 % to validate, the rest to test."""
-    manifest = options.out / f"{name}-split{seed}.jsonl"
-    if not manifest.exists():
-        manifest.parent.mkdir(parents=True, exist_ok=True)
-        data_index.index(data_index.Options(source=source, out=manifest, split="0.6,0.05,0.35", redraw=True, seed=seed))
-    return manifest
+
+    def make(path: Path) -> None:
+        data_index.index(data_index.Options(source=source, out=path, split="0.6,0.05,0.35", redraw=True, seed=seed))
+
+    return manifest_in(options, f"{name}-split{seed}", make)

@@ -9,11 +9,10 @@ import numpy as np
 from launch import members, search
 from launch.shared_weights import Statistics, shared_scores
 from launch.study import micro
-from launch.study.common import Document, Size, StudyOptions, checkpoints_of, origin_of_run, refuse_other_run
+from launch.study.common import Document, Size, StudyOptions, checkpoints_of, kept, origin_of_run, refuse_other_run
 from nas.loop import SearchConfig
 from nas.reinforce import ControllerConfig
 from nas.select import SelectionConfig
-from results.files import replace_file
 from results.history import SearchHistory, read_history
 from results.records import CandidateRecord
 from results.run_dir import RunDir
@@ -21,7 +20,6 @@ from search_spaces.movinet import find_space
 from search_spaces.space import Candidate, SearchSpace
 from search_spaces.space_json import read_space, space_document
 from search_spaces.spec import ClipGeometry, parse_kernel
-from search_spaces.strict_json import pretty
 from search_spaces.variant import Variant
 from supernet.evaluator import WeightConfig
 from video.manifest import load_manifest
@@ -128,14 +126,10 @@ def options_of_search(
     weights: WeightConfig,
 ) -> search.Options:
     """A search in the study's folder, where its space is kept as a file."""
-    out = study.out
-    path = out / f"{space.name}.json"
-    out.mkdir(parents=True, exist_ok=True)
-    replace_file(path, pretty(space_document(space)).encode())
     return search.Options(
-        space=str(path),
+        space=str(kept(study, f"{space.name}.json", space_document(space))),
         target=target,
-        out=out / "searches" / name,
+        out=study.out / "searches" / name,
         data=manifest,
         seed=seed,
         search=config,

@@ -13,10 +13,11 @@ import numpy as np
 from launch import console
 from launch.compute import environment_of
 from launch.study import micro
-from launch.study.common import Document, MotionVideos, Size, StudyOptions, check, results_of
+from launch.study.common import Document, Size, StudyOptions, check, results_of
 from launch.study.micro import genotype_text
 from launch.study.table import TruthTable, write_table
 from launch.study.training import Training, trained_and_asked
+from launch.study.videos import MotionVideos
 from nas.audit import ceiling
 from nas.executor import Unit
 from retrain.recipe import Recipe

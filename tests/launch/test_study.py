@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +25,9 @@ from nas.reinforce import Reinforce
 from nas.select import SelectionConfig
 from nas.warmup import WarmupConfig
 from results.estimate import Estimate
+from results.run_dir import RunDir, lock
 from retrain.recipe import Recipe
-from search_spaces.errors import DocumentError, SweepError, UsageError
+from search_spaces.errors import DocumentError, RunFolderError, SweepError, UsageError
 from supernet.evaluator import WeightConfig
 from video.manifest import load_manifest, write_manifest
 
@@ -234,6 +236,7 @@ def test_results_of_something_else_are_refused_by_name(changed, few_searches, tm
         monkeypatch.setitem(searches.WEIGHTS, "cpu", replace(searches.WEIGHTS["cpu"], learning_rate=0.5))
     if changed == "space":
         monkeypatch.setitem(micro.CLIPS, "cpu", replace(micro.MICRO.clip, rate_fps=4.0))
+        named = "micro.json"
     if changed == "amp":
         options = {"amp": "bf16"}
     if changed == "labels":
@@ -245,6 +248,22 @@ def test_results_of_something_else_are_refused_by_name(changed, few_searches, tm
         named = "motions.videos.json"
     with pytest.raises(UsageError, match=f"study/{named}: must come from the options, recipe, space and videos"):
         few_searches(**options)
+
+
+def test_one_process_writes_to_a_study_and_others_read_what_is_there(few_searches, tmp_path, capsys):
+    found, held = few_searches(), lock(RunDir(path=tmp_path / "study", kind="study"))
+    gone = tmp_path / "study" / "results" / "motion-frozen-0.json"
+    told = f"study: must not be in use, but process {os.getpid()} holds it"
+    with held:
+        assert few_searches() == found
+        gone.unlink()
+        with pytest.raises(RunFolderError, match=told):
+            few_searches()
+        assert not gone.exists()
+        assert main(["study", "truth", "--out", str(tmp_path / "study")]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "study" / "members").exists()
+    assert few_searches() == found
 
 
 def test_every_kind_of_search_differs_from_the_full_one_in_what_it_knocks_out(table, tmp_path, monkeypatch):
