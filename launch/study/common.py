@@ -26,7 +26,7 @@ from launch.runs import options_of
 from nas.executor import Failure, Unit
 from results.files import remove_folder, replace_file
 from results.run_dir import RunDir, lock, open_run
-from search_spaces.errors import SweepError, UsageError
+from search_spaces.errors import DocumentError, SweepError, UsageError
 from search_spaces.strict_json import digest, load, pretty
 from video.manifest import load_manifest
 
@@ -191,6 +191,7 @@ def results_of(
     Raises:
         SweepError: A unit failed; those that did not have their files.
         UsageError: As `check`; or a file holds a result of something else.
+        DocumentError: A file holds no result.
         RunFolderError: A result is missing, and another process writes to the folder.
     """
     check(options)
@@ -245,7 +246,9 @@ def _compute(
 
 
 def _result(path: Path, origin: str) -> Document:
-    document: Document = load(path)
+    document = load(path)
+    if not isinstance(document, dict):
+        raise DocumentError("must be a result of a study, one object", path=path)
     _refuse_other(document.pop(ORIGIN, origin), origin, path)
     return document
 

@@ -2,7 +2,8 @@
 
 On generated motions, at three targets: one search each, the architecture it found, and random ones within 2 % of the
 target, every one trained from several seeds with the same recipe. On videos of your own, such as a folder of real
-clips: the same at one target, on repeated splits, each with a search of its own, for a search must not see test clips.
+clips: the same at one target, on repeated splits (`--splits`), each with a search of its own, for a search must not see
+test clips; `--seeds` trainings of every architecture on each of them.
 
 Prediction, written before the runs: what was found lies above the median of the random ones at every target, and its
 mean percentile over all of them above 0.5 beyond its interval.
@@ -56,6 +57,8 @@ from video.manifest import load_manifest
 
 SHORT = {"ray_address": "--ray-address"}
 NUM_DRAWS = 2000
+FLATTERED = "*"
+"""Mark of what `best_of` makes of one training each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,12 +214,16 @@ def show(rows: Sequence[Document], *, as_json: bool) -> None:
                 f"{max(row['randoms']):.3f}",
                 f"{row['percentile']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
                 len(row["randoms"]),
-                f"{row['alone']['top1']:.3f} (N={row['alone']['n']})",
+                f"{row['alone']['top1']:.3f} (N={row['alone']['n']}){FLATTERED if len(row['found']) == 1 else ''}",
                 f"{row['found_ratio']:.3f}",
             )
             for row in rows
         ],
     )
+    if any(len(row["found"]) == 1 for row in rows):
+        console.show(
+            f"{FLATTERED} flattered: of one training each, the best is chosen by what it is judged by (--seeds)"
+        )
     console.show(
         f"percentile of what was found, over searches: {interval(percentiles)}; random ones in its place would be as "
         f"high with a probability of {chance:.3f}\nfound - mean of random, over searches: {interval(gains)}"
@@ -302,7 +309,8 @@ def num_trainings(options: Options, comparison: Comparison) -> int:
 def best_of(top1_NS: Floats, num: int) -> float:
     """Accuracy, in the mean over draws, of the best of `num` random architectures by one training, in the others.
 
-    With one training each it is chosen by what it is judged by, which flatters it; so does fewer of them than `num`.
+    With one training each it is chosen by what it is judged by, which flatters it; where there are fewer than `num`, it
+    is the best of all.
     """
     num_nets, num_seeds = top1_NS.shape
     rng, found = np.random.default_rng(0), []

@@ -52,6 +52,24 @@ def test_percentiles_as_high_by_chance():
     assert retrained.by_chance([0.5, 0.5], num=10) == pytest.approx(0.545, abs=0.01)  # 66 of 121 pairs of ranks
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_best_of_single_trainings_is_marked_as_flattered(seeds, capsys):
+    row = {
+        "name": "a",
+        "found": [0.9] * seeds,
+        "found_ratio": 1.0,
+        "randoms": [0.5, 0.7],
+        "percentile": 1.0,
+        "low": 0.4,
+        "high": 1.0,
+        "alone": {"n": 2, "top1": 0.7},
+    }
+    retrained.show([row], as_json=False)
+    shown = capsys.readouterr().out
+    assert ("0.700 (N=2)*" in shown) == (seeds == 1)
+    assert ("* flattered: of one training each" in shown) == (seeds == 1)
+
+
 def test_a_percentile_counts_equals_half():
     assert percentile(2.0, np.array([1.0, 2.0, 3.0, 4.0])) == 0.375
     assert percentile(9.0, np.array([1.0, 2.0])) == 1.0
@@ -264,6 +282,9 @@ def test_one_process_writes_to_a_study_and_others_read_what_is_there(few_searche
     assert told in capsys.readouterr().err
     assert not (tmp_path / "study" / "members").exists()
     assert few_searches() == found
+    gone.write_text("[]")
+    with pytest.raises(DocumentError, match="motion-frozen-0.json: must be a result of a study"):
+        few_searches()
 
 
 def test_every_kind_of_search_differs_from_the_full_one_in_what_it_knocks_out(table, tmp_path, monkeypatch):
