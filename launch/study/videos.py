@@ -39,7 +39,8 @@ class MotionVideos:
             UsageError: There are videos of that name that were generated otherwise.
         """
         folder, made_as = options.out / "videos" / name, f"{name}.videos.json"
-        if (options.out / made_as).exists() or not folder.exists():
+        older = folder.exists() or (options.out / f"{name}.jsonl").exists()
+        if (options.out / made_as).exists() or not older:
             kept(options, made_as, asdict(self))
 
         def make(path: Path) -> None:

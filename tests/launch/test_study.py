@@ -478,21 +478,22 @@ def test_a_unit_of_a_relative_folder_is_computed_alike_in_another_working_folder
     (elsewhere := tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
     options = truth.Options(out=Path("study"))
-    task = pickle.dumps(
-        Training(
-            name="a",
-            candidate=micro.problem("cpu").candidate(micro.architectures("cpu")[0]),
-            seed=0,
-            manifest=truth.VIDEOS["cpu"].manifest(options, "motions"),
-            recipe=truth.RECIPE,
-            study=options,
-            kept=False,
-        )
+    task = Training(
+        name="a",
+        candidate=micro.problem("cpu").candidate(micro.architectures("cpu")[0]),
+        seed=0,
+        manifest=truth.VIDEOS["cpu"].manifest(options, "motions"),
+        recipe=truth.RECIPE,
+        study=options,
+        kept=False,
     )
+    sent = pickle.dumps(task)
     monkeypatch.chdir(elsewhere)  # as trials of Ray Tune have
-    assert len(truth.train_and_test(pickle.loads(task))["correct"]) == 24
+    assert len(truth.train_and_test(pickle.loads(sent))["correct"]) == 24
     assert {path.name for path in (tmp_path / "study").iterdir()} >= {"members", "specs", "cache"}
     assert not list(elsewhere.iterdir())
+    with pytest.raises(UsageError, match="members/a: must come from the options, recipe, space and videos"):
+        truth.train_and_test(replace(task, recipe=replace(truth.RECIPE, epochs=2)))
 
 
 @pytest.mark.usefixtures("next_to_nothing")
