@@ -3,7 +3,6 @@
 Letters: B clips, T frames, R pixels of height and width, 3 colours.
 """
 
-import atexit
 import contextlib
 import functools
 import multiprocessing
@@ -12,7 +11,7 @@ import signal
 import threading
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, util
 from multiprocessing.connection import Connection
 from typing import Any, final
 
@@ -214,7 +213,8 @@ def _read_elsewhere(
         multiprocessing_context=context,
         generator=torch.Generator(),  # else it would draw from the global one
     )
-    atexit.register(ours.close)  # workers ignore the signal by which PyTorch ends them in the last resort
+    # Workers ignore the signal by which PyTorch, or a process of multiprocessing's that ends, would end them.
+    release = util.Finalize(None, ours.close, exitpriority=0)
     try:
         # No name for the iterator: leaving the loop, by close() or an error, must drop it, which ends the workers.
         for result in _begun(loader):
@@ -229,8 +229,7 @@ def _read_elsewhere(
             f"({type(error).__name__}: {error})"
         ) from error
     finally:
-        atexit.unregister(ours.close)
-        ours.close()
+        release()
         theirs.close()
 
 

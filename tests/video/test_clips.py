@@ -164,6 +164,22 @@ def test_a_killed_worker_is_an_error_of_ours(items):
         list(itertools.islice(stream, 20))
 
 
+def leave_a_stream_open(items):
+    """Whoever holds it as the process ends: a cycle of references, or a traceback."""
+    stream = read_batches(make(items), itertools.cycle(batches(1)), num_workers=1)
+    next(stream)
+    vars(clips_module)["held"] = stream
+
+
+def test_a_process_that_leaves_a_stream_open_ends_with_its_workers(items):
+    process = multiprocessing.get_context("spawn").Process(target=leave_a_stream_open, args=(items,))
+    process.start()
+    process.join(60)
+    left = process.is_alive()
+    process.kill()
+    assert not left
+
+
 def test_a_test_leaves_out_what_it_cannot_decode(items, tmp_path):
     broken = [items[0], break_video(items[1], tmp_path), *items[2:]]
     keys = list(clips_module.test_keys(4, views(2, 1)))
