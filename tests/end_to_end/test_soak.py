@@ -28,4 +28,4 @@ def test_memory_grows_by_less_than_a_twentieth_and_open_files_do_not(motion_mani
         first, *_, last = (look for look in looks if look["phase"] == phase)
         assert (first["done"], last["done"]) == (total // 5, total)
         assert last["bytes"] < 1.05 * first["bytes"]
-        assert last["files"] == first["files"]
+        assert last["files"] <= first["files"]
