@@ -6,7 +6,7 @@ from typing import Any
 
 from results.compare import Comparison, RetrainedPair, RunRow
 from results.figures import Figure, label, legend_above, numbers
-from results.page import Cell, Page, Section, percent, table_of, write_page
+from results.page import Cell, Page, Section, percent, table_of, told_damage, write_page
 
 _COLOURS = ("@c0", "@c1", "@c2", "@c3", "@c4", "@c5")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -20,6 +20,7 @@ def write_comparison(path: Path, found: Comparison) -> Path:
 
     Raises:
         RunFolderError: It cannot be written.
+        JournalError: A journal is damaged, and the page was made of the rest.
     """
     searches = sum(row.kind == "search" for row in found.rows)
     facts = [("Searches", str(searches)), ("Retrainings", str(len(found.rows) - searches))]
@@ -27,9 +28,13 @@ def write_comparison(path: Path, found: Comparison) -> Path:
     running = sum(row.status == "running" for row in found.rows)
     status = f"{running} running" if running else "at rest"
     page = Page(
-        title=f"{len(found.rows)} runs side by side", status=status, facts=facts, sections=comparison_sections(found)
+        title=f"{len(found.rows)} runs side by side",
+        status=status,
+        facts=facts,
+        sections=comparison_sections(found),
+        warnings=[f"{row.name}: {warning}" for row in found.rows for warning in row.warnings],
     )
-    return write_page(path, page)
+    return told_damage(write_page(path, page), [damage for row in found.rows for damage in row.damages])
 
 
 def comparison_sections(found: Comparison) -> list[Section]:

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from results.figures import Figure
 from results.files import replace_file
-from search_spaces.errors import RunFolderError
+from search_spaces.errors import JournalError, RunFolderError
 
 Cell = str | float | int | bool | None
 
@@ -61,12 +61,14 @@ class Page:
 
     Attributes:
         facts: Label and value, the headline table.
+        warnings: What looks wrong, a line each.
     """
 
     title: str
     status: str
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section]
+    warnings: Sequence[str] = ()
 
 
 def write_page(path: Path, page: Page) -> Path:
@@ -86,6 +88,18 @@ def write_page(path: Path, page: Page) -> Path:
         replace_file(path, render(page, csv_folder=folder.name).encode())
     except OSError as error:
         raise RunFolderError(f"must be writable, but got {error.strerror or error}", path=path) from error
+    return path
+
+
+def told_damage(path: Path, damages: Sequence[str]) -> Path:
+    """The path of a page that was made of whole journals.
+
+    Raises:
+        JournalError: A journal was damaged.
+    """
+    if damages:
+        more = f" (and {len(damages) - 1} more lines)" if len(damages) > 1 else ""
+        raise JournalError(f"{path} shows what could be read; the journal is damaged: {damages[0]}{more}")
     return path
 
 

@@ -11,7 +11,7 @@ from results.decisions import PlaceChoices
 from results.figures import ema_window
 from results.history import SearchHistory, read_history
 from results.network_drawing import drawing
-from results.page import Cell, Page, Section, percent, quantity, table_of, write_page
+from results.page import Cell, Page, Section, percent, quantity, table_of, told_damage, write_page
 from results.provenance import bad_video_sections, provenance_section
 from results.run_dir import RunDir, is_locked
 from results.summary import SearchSummary, summarise_history
@@ -25,11 +25,11 @@ def write_search_report(run: RunDir) -> Path:
     """Write `report.html` of a search that has ended, is running or has just begun, and the numbers behind it.
 
     Raises:
-        JournalError: The journal is missing or damaged.
+        JournalError: The journal is missing; or it is damaged, and the report was made of the rest.
         RunFolderError: The report cannot be written.
     """
     running = is_locked(run)
-    history, events = read_history(run.journal_path), read_telemetry(run.telemetry_path)
+    history, events = read_history(run.journal_path, lenient=True), read_telemetry(run.telemetry_path)
     summary = summarise_history(history, events, running=running)
     decoder = decoder_of(run, history.start)
     sections = [*_curve_sections(history), *_policy_sections(history)]
@@ -38,8 +38,9 @@ def write_search_report(run: RunDir) -> Path:
     sections += _training_sections(history) + timing_sections(events) + bad_video_sections(summary.bad_videos)
     sections.append(_provenance(run, history))
     title = f"Search {run.path.resolve().name}"
-    page = Page(title=title, status=_progress(summary), facts=_search_facts(history, summary), sections=sections)
-    return write_page(run.report_path, page)
+    facts = _search_facts(history, summary)
+    page = Page(title=title, status=_progress(summary), facts=facts, sections=sections, warnings=summary.warnings)
+    return told_damage(write_page(run.report_path, page), summary.damages)
 
 
 def _progress(summary: SearchSummary) -> str:
@@ -63,7 +64,7 @@ def _search_facts(history: SearchHistory, summary: SearchSummary) -> list[tuple[
         ]
         facts += [
             (f"Cost / limit {limit}", f"{ratio:.3f}")
-            for limit, ratio in zip(summary.limits, shown.limit_ratios, strict=True)
+            for limit, ratio in zip(summary.limits, shown.limit_ratios, strict=False)  # a damaged start has none
         ]
     if summary.found is None:
         facts.append(("Quality, mean of recent steps", percent(summary.quality)))

@@ -6,7 +6,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from results import retrain_figures
 from results.journal import iter_journal
-from results.page import Cell, Page, Section, percent, table_of, write_page
+from results.journal_reader import read_leniently
+from results.page import Cell, Page, Section, percent, table_of, told_damage, write_page
 from results.provenance import bad_video_sections, provenance_section
 from results.records import EpochRecord, TestReport, TrainedRecord
 from results.run_dir import RunDir, is_locked
@@ -24,12 +25,12 @@ def write_retrain_report(run: RunDir) -> Path:
     """Write `report.html` of a retraining: curves, and the confusion of `test.json` where there is one.
 
     Raises:
-        JournalError: The journal is missing or damaged.
+        JournalError: The journal is missing; or it is damaged, and the report was made of the rest.
         DocumentError: `test.json` is malformed.
         RunFolderError: The report cannot be written.
     """
-    summary = summarise_retrain(run)
-    epochs = [record for record in iter_journal(run.journal_path) if isinstance(record, EpochRecord)]
+    summary = summarise_retrain(run, lenient=True)
+    epochs = [record for record in read_leniently(run.journal_path)[0] if isinstance(record, EpochRecord)]
     test = _read_test(run.test_path)
     sections = []
     if epochs:
@@ -42,8 +43,9 @@ def write_retrain_report(run: RunDir) -> Path:
     sections += bad_video_sections(summary.bad_videos)
     sections.append(provenance_section(run))
     title = f"Retraining {run.path.resolve().name}"
-    page = Page(title=title, status=summary.status, facts=_retrain_facts(summary, test), sections=sections)
-    return write_page(run.report_path, page)
+    facts = _retrain_facts(summary, test)
+    page = Page(title=title, status=summary.status, facts=facts, sections=sections, warnings=summary.warnings)
+    return told_damage(write_page(run.report_path, page), summary.damages)
 
 
 def write_ensemble_report(run: RunDir) -> Path:

@@ -325,11 +325,39 @@ def test_a_malformed_test_report_is_said(tmp_path, text, message):
         write_retrain_report(run)
 
 
-def test_a_damaged_journal_is_said(tmp_path):
-    run = made_runs.make_run(tmp_path / "run", made_runs.search_records(done=1))
-    run.journal_path.write_bytes(b"x\n" + run.journal_path.read_bytes())
-    with pytest.raises(JournalError, match=r"journal.jsonl:1"):
+@pytest.mark.parametrize("kind", ["start", "step", "policy", "candidate", "result"])
+def test_of_a_damaged_journal_the_rest_is_shown(tmp_path, kind):
+    limited = [
+        replace(each, limit_ratios=(0.5,)) if isinstance(each, CandidateRecord) else each
+        for each in [replace(made_runs.start(), limits=("params=3M",)), *made_runs.search_records()[1:-1]]
+    ]
+    result = replace(made_runs.result(), found_limit_ratios=(0.875,), argmax_limit_ratios=(0.5,))
+    run = made_runs.make_run(tmp_path / "run", [*limited, result])
+    lines = run.journal_path.read_bytes().splitlines(keepends=True)
+    number, line = next((number, line) for number, line in enumerate(lines) if b'"kind":"%s"' % kind.encode() in line)
+    lines[number] = line.replace(b'"kind"', b'"<b>"')
+    run.journal_path.write_bytes(b"".join([*lines, b"torn"]))
+    with pytest.raises(JournalError, match=rf"report.html shows what could be read; .*journal.jsonl:{number + 1}: "):
         write_search_report(run)
+    text = run.report_path.read_text()
+    assert "<li>damaged: " in text
+    assert "&lt;b&gt;" in text
+    assert "Sampled costs" in headings(text)
+
+
+def test_of_a_foreign_journal_there_is_a_page(tmp_path):
+    for write, kind in ((write_search_report, "search"), (write_retrain_report, "retrain")):
+        run = made_runs.make_run(tmp_path / kind, kind=kind)
+        run.journal_path.write_bytes(bytes(range(1, 256)) * 20 + b"\n{}\n\n")
+        with pytest.raises(JournalError, match=r"journal.jsonl:1: .* more lines"):
+            write(run)
+        assert "Provenance" in headings(run.report_path.read_text())
+
+
+def test_what_looks_wrong_stands_at_the_head_of_the_page(tmp_path):
+    records = [*made_runs.search_records()[:-1], replace(made_runs.result(), found_quality=0.4)]
+    text = write_search_report(made_runs.make_run(tmp_path / "run", records)).read_text()
+    assert text.index("<li>no gain: ") < text.index("<h2>")
 
 
 @pytest.mark.parametrize("kind", ["search", "retrain"])
