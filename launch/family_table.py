@@ -13,8 +13,8 @@ from launch.runs import variant_of
 from launch.sweeps import done_records, failures, write_files
 from results.architectures import STATE_VARIANT, Decoder, streaming_variant
 from results.cost_axes import published_costs
+from results.cost_figures import on_front
 from results.history import read_history
-from results.pareto import non_dominated
 from results.records import MemberRecord, ResultRecord
 from results.run_dir import RunDir, open_run
 from results.sweep_report import write_family_report
@@ -63,9 +63,9 @@ def document(folder: RunDir, names: Sequence[str]) -> dict[str, Any]:
     records = [done[name] for name in names if name in done]
     points = [point for record in records for point in _points(folder, record)]
     for cost_name, mark in (("macs", "on_macs_front"), ("state_bytes", "on_state_front")):
-        values_NK = np.array([(point["quality"], -point[cost_name]) for point in points]).reshape(-1, 2)
-        for point, on_front in zip(points, non_dominated(values_NK), strict=True):
-            point[mark] = bool(on_front)
+        front = on_front([(point["quality"], point[cost_name], point["origin"]) for point in points])
+        for point, on in zip(points, front, strict=True):
+            point[mark] = on
     variant = variant_of(folder)
     return {
         "run": str(folder.path),
@@ -149,7 +149,7 @@ def _points(folder: RunDir, record: MemberRecord) -> list[dict[str, Any]]:
                 "member": record.name,
                 "origin": candidate.origin,
                 "fingerprint": candidate.fingerprint,
-                "found": candidate.fingerprint == record.found and candidate.origin != "random",
+                "found": candidate.fingerprint == record.found and candidate.origin not in ("random", "unlimited"),
                 "macs": macs,
                 "state_bytes": state_bytes,
                 "quality": candidate.quality,

@@ -26,15 +26,26 @@ def certainty(share: float) -> str:
     return f"{bar(share)}{share:4.0%}"
 
 
-def course(values: Sequence[float]) -> str:
-    """Values in their order, from the lowest to the highest bar, averaged to at most 48 characters."""
-    num = min(WIDTH, len(values))
+def course(values: Sequence[float], *, width: int = WIDTH, span: tuple[float, float] | None = None) -> str:
+    """Values in their order, averaged to at most `width` characters.
+
+    Args:
+        values: Evenly spread over time.
+        width: At most so many characters.
+        span: What the lowest and the highest bar stand for; without it the least and the greatest of the averages.
+    """
+    num = min(width, len(values))
     if not num:
         return ""
     ends = [round(index * len(values) / num) for index in range(num + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(ends)]
-    low, high = min(means), max(means)
+    low, high = span or (min(means), max(means))
     return "".join(bar((value - low) / (high - low)) if high > low else BARS[0] for value in means)
+
+
+def extent(values: Sequence[float]) -> str:
+    """From the least value to the greatest; nothing where there is none."""
+    return f"{number(min(values))} to {number(max(values))}" if values else ""
 
 
 def strip(shares: Iterable[tuple[str, float]], *, width: int = 40) -> str:

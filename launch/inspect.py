@@ -1,7 +1,7 @@
 """`movinas inspect`: where runs stand, and the network that a search favours, layer by layer."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,14 @@ def _told(look: Look) -> int:
     return DAMAGED
 
 
+def _show_unfinished(folder: RunDir, names: Sequence[str]) -> None:
+    """How far the members of a family are that have begun and have not finished."""
+    begun = [open_run(path) for path in (folder.members_path / name for name in names) if path.exists()]
+    if begun:
+        console.show("Begun")
+        console.show_screen(SeveralView(begun).look().screen)
+
+
 def _show_sweep(folder: RunDir, *, as_json: bool) -> None:
     # what a sweep plans is in its command's options, whose types bring torch along
     from launch import (  # noqa: PLC0415
@@ -105,7 +113,10 @@ def _show_sweep(folder: RunDir, *, as_json: bool) -> None:
         case "scaling":
             scaling_table.show(folder, sweep_scaling.table(folder), as_json=as_json)
         case "family":
-            family_table.show(folder, family.table(folder), as_json=as_json)
+            found = family.table(folder)
+            family_table.show(folder, found, as_json=as_json)
+            if not as_json:
+                _show_unfinished(folder, found["missing"])
         case "audit":
             audit_table.show(folder, *audit.outcome(folder), as_json=as_json)
         case _:

@@ -24,6 +24,10 @@ def look_at_retraining(run: RunDir) -> Look:
     )
 
 
+def _done(epoch: int | None) -> str:
+    return "?" if epoch is None else f"{epoch + 1} epochs"
+
+
 def screen(run: RunDir, summary: RetrainSummary) -> RenderableType:
     """The whole screen."""
     left = ""
@@ -36,7 +40,7 @@ def screen(run: RunDir, summary: RetrainSummary) -> RenderableType:
     if summary.epochs_total:
         parts.append(Text(glyphs.progress(summary.epochs / summary.epochs_total)))
     parts += warning_lines(summary.warnings)
-    best = "" if summary.best_top1 is None else f"best {summary.best_top1:.3f} in epoch {summary.best_epoch}"
+    best = "" if summary.best_top1 is None else f"best {summary.best_top1:.3f} after {_done(summary.best_epoch)}"
     table = glyphs.table()
     for heading in ("", "last epoch", "beside it", "course"):
         table.add_column(heading, justify="right" if heading == "last epoch" else "left", overflow="fold")

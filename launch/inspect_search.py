@@ -111,7 +111,7 @@ def _header(run: RunDir, summary: SearchSummary) -> RenderableType:
 
 def _courses(summary: SearchSummary) -> RenderableType:
     table = glyphs.table()
-    for heading in ("", "now", "beside it", "course"):
+    for heading in ("", "now", "beside it", "course", "between"):
         table.add_column(heading, justify="right" if heading == "now" else "left", overflow="fold")
     random = summary.random_quality
     beside = {
@@ -121,11 +121,12 @@ def _courses(summary: SearchSummary) -> RenderableType:
     }
     values = {"reward": summary.reward, "quality": summary.quality, "cost_ratio": summary.cost_ratio}
     for name, value in values.items():
-        course = glyphs.course([point[1] for point in summary.trends.get(name, [])])
-        table.add_row(name.replace("cost_ratio", "cost/target"), glyphs.number(value), beside[name], course)
+        points = [point[1] for point in summary.trends.get(name, [])]
+        course, extent = glyphs.course(points), glyphs.extent(points)
+        table.add_row(name.replace("cost_ratio", "cost/target"), glyphs.number(value), beside[name], course, extent)
     for group, value in summary.entropy.items():
-        course = glyphs.course([point[1] for point in summary.entropy_trends.get(group, [])])
-        table.add_row(f"entropy of {group}", glyphs.number(value), f"{glyphs.bar(value)} of 1", course)
+        course = glyphs.course([point[1] for point in summary.entropy_trends.get(group, [])], span=(0.0, 1.0))
+        table.add_row(f"entropy of {group}", glyphs.number(value), "0 is decided", course, "0 to 1")
     return table
 
 

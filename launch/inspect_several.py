@@ -54,6 +54,7 @@ _LINES: Sequence[tuple[str, Callable[[RunRow], str]]] = (
     ("kind", lambda row: row.kind),
     ("status", lambda row: row.status),
     ("steps or epochs", lambda row: f"{row.done:,} of {'?' if row.total is None else f'{row.total:,}'}"),
+    ("time left", lambda row: console.duration(row.seconds_left) if row.seconds_left else ""),
     ("space", lambda row: row.space or ""),
     ("target", lambda row: row.target or ""),
     ("strategy", lambda row: row.strategy or ""),
@@ -69,7 +70,7 @@ _LINES: Sequence[tuple[str, Callable[[RunRow], str]]] = (
     ("val", lambda row: glyphs.number(row.val_accuracy)),
     ("test", lambda row: glyphs.number(row.test_accuracy)),
     ("fingerprint", lambda row: (row.fingerprint or "")[:12]),
-    ("course", lambda row: glyphs.course([point[1] for point in (row.trends or {}).get("quality", ())][-200:])[:24]),
+    ("course", lambda row: glyphs.course([point[1] for point in (row.trends or {}).get("quality", ())], width=24)),
 )
 
 
@@ -91,7 +92,9 @@ def _list(rows: Sequence[RunRow]) -> Table:
 
 
 def _strategies(found: Comparison) -> Table:
-    table = _table("space", "target", "strategy", "searches", "quality", "above random", "off target")
+    differ = any(each.settings for each in found.strategies)
+    headings = ("space", "target", "strategy", "searches", "quality", "above random", "off target")
+    table = _table(*headings, *["where"] * differ)
     for each in found.strategies:
         table.add_row(
             each.space,
@@ -101,6 +104,7 @@ def _strategies(found: Comparison) -> Table:
             _spread(each.quality, each.quality_std),
             _spread(each.gain, each.gain_std),
             f"{each.off_target:.1%}",
+            *[each.settings_text] * differ,
         )
     return table
 

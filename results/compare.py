@@ -1,13 +1,14 @@
 """Several runs side by side: searches with what they found, retrainings with what they started from, and strategies."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from results.architectures import Decoder, shown_network
+from results.config import manifest_digest, read_config
 from results.history import HistoryReader, SearchHistory
 from results.run_dir import Kind, RunDir, is_locked, open_run
 from results.summary import Point, SearchSummary, Status, summarise_history, summarise_retrain
@@ -17,6 +18,11 @@ from search_spaces.errors import MovinasError, RunFolderError
 from search_spaces.spec_json import fingerprint, read_spec
 
 _MAX_TEST_BYTES = 1 << 26
+_NO_DIFFERENCE = (
+    *("space", "target", "max", "search.strategy", "seed", "out", "plan", "json", "device", "threads", "workers"),
+    *("clips.cache_dir", "clips.cache_bytes", "search.checkpoint_every"),
+)
+"""Options that stand elsewhere in a comparison, or that change no result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +34,14 @@ class RunRow:
         done: Steps of a search, epochs of a retraining, of `total`.
         fingerprint: Of the architecture that a search selected, or holds likeliest so far, or of what is trained.
         ratio: Its cost / target.
+        seconds_left: Estimate from recent steps.
         quality: Of the selected architecture in the final comparison, in [0, 1]; before that None.
         random_quality: Mean of random architectures of equal cost there; so `gain` is what the search is above it.
         recent_quality: Mean over the last tenth of the steps of a search.
         entropy: Of a search, mean over its groups of decisions, in [0, 1].
         macs: Of a clip; `state_bytes` of a stream's whole state in fp32.
         val_accuracy: Best of a retraining on its validation split; `test_accuracy` of the latest evaluation.
+        settings: What a search was made with, apart from space, target, strategy and seed; see `settings_of`.
         trends: As in `SearchSummary`.
     """
 
@@ -43,6 +51,7 @@ class RunRow:
     status: Status
     done: int
     total: int | None
+    seconds_left: float | None = None
     space: str | None = None
     target: str | None = None
     strategy: str | None = None
@@ -61,6 +70,7 @@ class RunRow:
     metric: str | None = None
     warnings: Sequence[str] = ()
     damages: Sequence[str] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
     trends: Mapping[str, Sequence[Point]] | None = None
 
 
@@ -87,6 +97,7 @@ class StrategyRow:
     """Finished searches that differ in their seeds alone.
 
     Attributes:
+        settings: Those that other rows have otherwise.
         quality: Mean over the searches, `quality_std` the sample standard deviation, None of one alone; likewise
             `gain` over random architectures of equal cost.
         off_target: Mean |cost / target - 1| of the selected.
@@ -101,6 +112,12 @@ class StrategyRow:
     gain: float
     gain_std: float | None
     off_target: float
+    settings: Mapping[str, str]
+
+    @property
+    def settings_text(self) -> str:
+        """The settings in one line."""
+        return ", ".join(f"{name}={value}" for name, value in self.settings.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +130,10 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        rows = [{name: value for name, value in asdict(row).items() if name != "trends"} for row in self.rows]
+        rows = [
+            {name: value for name, value in asdict(row).items() if name not in ("trends", "settings")}
+            for row in self.rows
+        ]
         return {
             "runs": rows,
             "retrained": [asdict(pair) for pair in self.pairs],
@@ -131,6 +151,7 @@ class ComparisonReader:
     def __init__(self, folders: Sequence[RunDir]) -> None:
         self._folders = folders
         self._readers: dict[Path, tuple[HistoryReader, TelemetryReader]] = {}
+        self._settings: dict[Path, Mapping[str, str]] = {}
 
     def read(self) -> Comparison:
         """The comparison up to now.
@@ -164,6 +185,9 @@ class ComparisonReader:
         except MovinasError:  # of another space than the folder holds: the numbers still compare
             decoder = network = None
         row = _search_row(name, run, summary, space=history.start.space if history.start else None)
+        if history.result is not None and run.path not in self._settings:
+            self._settings[run.path] = settings_of(run)
+        row = replace(row, settings=self._settings.get(run.path, {}))
         if decoder is not None and network is not None:
             row = replace(
                 row,
@@ -205,6 +229,7 @@ def _search_row(name: str, run: RunDir, summary: SearchSummary, *, space: str | 
         status=summary.status,
         done=summary.steps_done,
         total=summary.steps_total,
+        seconds_left=summary.seconds_left if summary.status == "running" else None,
         space=space,
         target=", at most ".join([summary.target, *summary.limits]) if summary.target else None,
         strategy=summary.strategy,
@@ -222,6 +247,25 @@ def _search_row(name: str, run: RunDir, summary: SearchSummary, *, space: str | 
     )
 
 
+def settings_of(run: RunDir) -> Mapping[str, str]:
+    """Options of a search that make a difference, groups as `group.name`, and of its data the hash of the manifest."""
+    settings = dict(_flat(read_config(run)))
+    for name in _NO_DIFFERENCE:
+        settings.pop(name, None)
+    digest = manifest_digest(run)
+    if "data" in settings and digest is not None:
+        settings["data"] = f"{Path(settings['data']).name} {digest[:8]}"
+    return settings
+
+
+def _flat(options: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{group}{name}.")
+        else:
+            yield f"{group}{name}", str(value)
+
+
 def _retraining(name: str, run: RunDir) -> RunRow:
     summary = summarise_retrain(run, lenient=True)
     try:
@@ -235,6 +279,7 @@ def _retraining(name: str, run: RunDir) -> RunRow:
         status=summary.status,
         done=summary.epochs,
         total=summary.epochs_total,
+        seconds_left=summary.seconds_left if summary.status == "running" else None,
         fingerprint=None if spec_file is None else spec_file.fingerprint,
         val_accuracy=summary.best_top1,
         test_accuracy=_test_accuracy(run),
@@ -282,19 +327,25 @@ def _pairs(
 
 
 def _strategies(rows: Sequence[RunRow]) -> list[StrategyRow]:
-    groups: dict[tuple[str, str, str], list[RunRow]] = {}
+    groups: dict[tuple[object, ...], list[RunRow]] = {}
     for row in rows:
         if row.quality is not None and row.gain is not None and row.space and row.target and row.strategy:
-            groups.setdefault((row.space, row.target, row.strategy), []).append(row)
+            key = (row.space, row.target, row.strategy, *sorted(row.settings.items()))
+            groups.setdefault(key, []).append(row)
+    every = [own[0].settings for own in groups.values()]
+    names = sorted({name for settings in every for name in settings})
+    differing = [name for name in names if len({settings.get(name) for settings in every}) > 1]
     found = []
-    for (space, target, strategy), own in groups.items():
+    for own in groups.values():
+        first = own[0]
         qualities = [row.quality for row in own if row.quality is not None]
         gains = [row.gain for row in own if row.gain is not None]
         found.append(
             StrategyRow(
-                space=space,
-                target=target,
-                strategy=strategy,
+                space=first.space or "",
+                target=first.target or "",
+                strategy=first.strategy or "",
+                settings={name: first.settings[name] for name in differing if name in first.settings},
                 num_searches=len(own),
                 quality=float(np.mean(qualities)),
                 quality_std=_std(qualities),

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from results.compare import Comparison, RetrainedPair, RunRow
-from results.figures import Figure, label, legend_above, numbers
+from results.figures import Figure, ema, ema_window, label, legend_above, numbers
 from results.page import Cell, Page, Section, percent, table_of, told_damage, write_page
 
 _COLOURS = ("@c0", "@c1", "@c2", "@c3", "@c4", "@c5")
@@ -43,8 +45,8 @@ def comparison_sections(found: Comparison) -> list[Section]:
     searches = [row for row in found.rows if row.trends]
     if searches:
         note = (
-            "Each search's own supernet measures its quality, so that curves of different data, clips or numbers of "
-            "steps do not compare. The band is within 5 % of the target."
+            "Moving averages. Each search's own supernet measures its quality, so that curves of different data, clips "
+            "or numbers of steps do not compare. The band is within 5 % of the target."
         )
         sections.append(Section(heading="Quality and cost over the steps", note=note, figures=[_curves(searches)]))
     placed = [row for row in searches if row.macs is not None and row.quality is not None]
@@ -62,6 +64,7 @@ def comparison_sections(found: Comparison) -> list[Section]:
                 "quality": _spread(each.quality, each.quality_std),
                 "above random": _spread(each.gain, each.gain_std),
                 "off target": percent(each.off_target),
+                **({"where": each.settings_text} if any(other.settings for other in found.strategies) else {}),
             }
             for each in found.strategies
         ]
@@ -92,7 +95,7 @@ def _curves(rows: Sequence[RunRow]) -> Figure:
                     "legendgroup": str(number),
                     "showlegend": axis == "y",
                     "x": [point[0] for point in points],
-                    "y": numbers(point[1] for point in points),
+                    "y": numbers(ema(np.array([point[1] for point in points]), ema_window(len(points)))),
                     "yaxis": axis,
                     "line": {
                         "width": 2,
@@ -101,7 +104,7 @@ def _curves(rows: Sequence[RunRow]) -> Figure:
                     },
                 }
             )
-    across = {"xref": "paper", "x0": 0, "x1": 1, "yref": "y2"}
+    across = {"xref": "paper", "x0": 0, "x1": 1, "yref": "y2", "layer": "below"}
     shapes = [
         {
             "type": "rect",
@@ -205,7 +208,7 @@ def _row(row: RunRow) -> dict[str, Cell]:
         "target": row.target,
         "strategy": row.strategy,
         "seed": row.seed,
-        "cost/target": None if row.ratio is None else round(row.ratio, 3),
+        "cost/target": None if row.ratio is None else f"{row.ratio:.3f}",
         "MACs": row.macs,
         "state bytes": row.state_bytes,
         "quality": percent(row.quality),

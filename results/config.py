@@ -1,5 +1,6 @@
-"""The resolved options in a run's folder as plain data, for those who want one of them and not the command's types."""
+"""The resolved options of a run as plain data, for those who want one of them and not the command's types; its data."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,3 +29,12 @@ def option(run: RunDir, *names: str) -> Any:  # noqa: ANN401
     for name in names:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def manifest_digest(run: RunDir) -> str | None:
+    """SHA-256 of the list of videos in a run's folder; None where there is none."""
+    try:
+        with run.manifest_path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -11,7 +11,13 @@ from search_spaces.cost import cost
 from search_spaces.errors import MovinasError
 from search_spaces.published import NAMES, published, released_stream
 
-_UNITS = {"latency": "seconds", "state": "bytes", "activations": "bytes", "params": "parameters", "macs": "MACs"}
+_UNITS = {
+    "latency": "seconds",
+    "state": "state bytes",
+    "activations": "peak activation bytes",
+    "params": "parameters",
+    "macs": "MACs",
+}
 
 
 def decoder_of(run: RunDir, start: StartRecord | None) -> Decoder | None:
@@ -56,7 +62,7 @@ def cost_axes(history: SearchHistory, decoder: Decoder | None) -> list[CostAxis]
         axes.append(CostAxis(name="comparison-macs", title="MACs per clip", values=macs, published=lines[0]))
     if decoder and not of_streams:
         state = [decoder.state_bytes(network) for network in networks]
-        title = f"bytes of a stream's state, fp32{'' if decoder.variant.streams else f', as {STATE_VARIANT}'}"
+        title = f"state bytes, fp32{'' if decoder.variant.streams else f', as {STATE_VARIANT}'}"
         axes.append(CostAxis(name="comparison-state", title=title, values=state, published=lines[1]))
     for index, limit in enumerate(start.limits if start else ()):
         ratios = [each.limit_ratios[index] for each in candidates if len(each.limit_ratios) > index]
@@ -68,5 +74,7 @@ def cost_axes(history: SearchHistory, decoder: Decoder | None) -> list[CostAxis]
 
 def _title(target: str) -> str:
     metric, _, rest = target.partition("=")
-    per = rest.partition("@")[0].partition("/")[2]
-    return f"{_UNITS.get(metric, metric)}{' per ' + per if per else ''} (target {target})"
+    amount, _, dtype = rest.partition("@")
+    per = amount.partition("/")[2]
+    of = f", {dtype}" if metric in ("state", "activations") else ""
+    return f"{_UNITS.get(metric, metric)}{' per ' + per if per else ''}{of}"

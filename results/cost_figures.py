@@ -11,7 +11,7 @@ from results.history import SearchHistory
 from results.pareto import non_dominated
 from results.records import CandidateRecord, Origin
 
-_ORIGINS: Mapping[Origin, tuple[str, str, str]] = {
+ORIGINS: Mapping[Origin, tuple[str, str, str]] = {
     "random": ("random", "@c5", "circle"),
     "unlimited": ("random, limits lifted", "@c4", "x"),
     "policy": ("proposed by the search", "@c1", "square"),
@@ -19,6 +19,7 @@ _ORIGINS: Mapping[Origin, tuple[str, str, str]] = {
     "front": ("front of the search", "@c3", "triangle-up"),
     "argmax": ("favourite of the search", "@c2", "diamond"),
 }
+"""Name in the legend, colour and symbol of what was compared, by its origin."""
 _ALWAYS = ("random", "policy", "argmax")
 _RANDOM = ("random", "unlimited")
 
@@ -44,14 +45,17 @@ class CostAxis:
 
 
 def comparison(history: SearchHistory, axis: CostAxis) -> Figure:
-    """Quality against a cost of the final comparison: front outlined, the found one ringed, the random ones' mean."""
+    """Quality against a cost of the final comparison: front outlined, the found one ringed, the random ones' mean.
+
+    What need not keep the limits is not on the front.
+    """
     points = list(zip(history.candidates, axis.values, strict=True))
     data = [
         _points(name, [point for point in points if point[0].origin == origin], colour, symbol)
-        for origin, (name, colour, symbol) in _ORIGINS.items()
+        for origin, (name, colour, symbol) in ORIGINS.items()
         if origin in _ALWAYS or any(each.origin == origin for each in history.candidates)
     ]
-    front = non_dominated(np.array([(each.quality, -cost) for each, cost in points]))
+    front = on_front([(each.quality, cost, each.origin) for each, cost in points])
     best = sorted((cost, each.quality) for (each, cost), on in zip(points, front, strict=True) if on)
     outline = {"name": "Pareto front", "line": {"color": "@text", "width": 1, "dash": "dot", "shape": "hv"}}
     data.append({"type": "scatter", "mode": "lines", **xy(best), **outline, "hoverinfo": "skip"})
@@ -83,6 +87,14 @@ def comparison(history: SearchHistory, axis: CostAxis) -> Figure:
     )
     columns = columns_of(rows, ("fingerprint", "origin", "cost", "quality", "clips", "on_front", "found"))
     return Figure(name=axis.name, data=data, layout=layout, columns=columns, height_px=460)
+
+
+def on_front(points: Sequence[tuple[float, float, str]]) -> list[bool]:
+    """Which points (quality, cost, origin) are on the Pareto front of those that keep the limits."""
+    kept = [number for number, (_, _, origin) in enumerate(points) if origin != "unlimited"]
+    values_NK = np.array([(points[number][0], -points[number][1]) for number in kept]).reshape(-1, 2)
+    best = {number for number, on in zip(kept, non_dominated(values_NK), strict=True) if on}
+    return [number in best for number in range(len(points))]
 
 
 def _is_found(candidate: CandidateRecord, history: SearchHistory) -> bool:

@@ -25,7 +25,7 @@ class PlaceChoices:
     Attributes:
         name: Such as `block2.layer1`.
         choices: Attribute to its choice.
-        certainty: Attribute to the probability of that choice, in [0, 1].
+        certainty: Attribute to the probability of that choice, in [0, 1]; without those that have one choice.
         entropy: Attribute to the normalised entropy H / log n of its decision, in [0, 1]; 0 where there is one choice.
     """
 
@@ -108,6 +108,8 @@ def panels(decisions: Choices) -> list[Panel]:
 
 def _probability(policy: PolicyRecord, decisions: Choices, name: str) -> float | None:
     probabilities = policy.probabilities.get(name, ())
+    if len(probabilities) < 2:
+        return None
     index = index_of(policy.argmax[name], decisions.get(name, ()))
     return probabilities[index] if index is not None and index < len(probabilities) else None
 

@@ -102,8 +102,10 @@ def _never_learned(history: SearchHistory) -> list[str]:
         return []
     assert history.last is not None
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    policy = history.policies[-1]
+    total = sum(len(policy.probabilities.get(name, ())) > 1 for name in policy.argmax)
     return [
-        f"never learned: {len(names)} of {len(history.policies[-1].argmax)} decisions of the likeliest network are as "
+        f"never learned: {len(names)} of {total} decisions of the likeliest network are as "
         f"undecided as at first (entropy above {NEVER_LEARNED}): {', '.join(names[:_NAMED])}{more}"
     ]
 

@@ -1,7 +1,8 @@
 """The architectures that a search measured, as a study of Optuna: its Pareto, history and importance views open it.
 
 Three objectives: quality up, MACs of a clip down, bytes of a stream's state down. Decisions are categorical parameters;
-those that an architecture does not make, for its blocks are shallower, are left out of its trial.
+those that an architecture does not make, for its blocks are shallower or for there is one choice, are left out of its
+trial.
 """
 
 import tempfile
@@ -127,11 +128,12 @@ def _measured(history: SearchHistory) -> Iterator[_Measured]:
 
 
 def _trial(decoder: Decoder, measured: _Measured, *, macs: int, state_bytes: int) -> FrozenTrial:
+    made = [name for name in measured.genotype if len(decoder.decisions[name]) > 1]
     return create_trial(
         state=TrialState.COMPLETE,
         values=[measured.quality, float(macs), float(state_bytes)],
-        params=dict(measured.genotype),
-        distributions={name: CategoricalDistribution(decoder.decisions[name]) for name in measured.genotype},
+        params={name: measured.genotype[name] for name in made},
+        distributions={name: CategoricalDistribution(decoder.decisions[name]) for name in made},
         user_attrs={
             "fingerprint": measured.fingerprint,
             "cost / target": measured.ratio,

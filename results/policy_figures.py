@@ -27,8 +27,12 @@ def snapshots(history: SearchHistory) -> list[PolicyRecord]:
 
 
 def policy_maps(policies: Sequence[PolicyRecord], decisions: Mapping[str, tuple[Choice, ...]]) -> list[Figure]:
-    """Per attribute a map of probabilities, rows choices, columns layers or blocks; one frame per policy."""
-    return [_policy_map(panel, policies, decisions) for panel in panels(decisions)] if policies else []
+    """Per attribute a map of probabilities, rows choices, columns layers or blocks; one frame per policy.
+
+    Attributes of which no decision has a choice have none.
+    """
+    shown = [panel for panel in panels(decisions) if len(panel.choices) > 1] if policies else []
+    return [_policy_map(panel, policies, decisions) for panel in shown]
 
 
 def entropy_map(history: SearchHistory) -> Figure:

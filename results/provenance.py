@@ -1,8 +1,8 @@
 """Where a run came from, as sections of its report: command, configuration, versions, data, and what did not decode."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
+from results.config import manifest_digest
 from results.files import read_regular
 from results.page import Section, pairs
 from results.run_dir import RunDir
@@ -25,7 +25,7 @@ def provenance_section(
     if run.kind in _COMMANDS and run.config_path.exists():
         rows["command for another one"] = _COMMANDS[run.kind].format(config=run.config_path, spec=run.spec_path)
     rows |= dict(facts or {})
-    if (digest := _digest(run)) is not None:
+    if (digest := manifest_digest(run)) is not None:
         rows["SHA-256 of the manifest"] = digest
     return Section(
         heading="Provenance",
@@ -46,14 +46,6 @@ def bad_video_sections(ids: Sequence[str]) -> list[Section]:
     rest = len(ids) - len(names)
     listed = "\n".join(names + ([f"and {rest:,} more"] if rest else []))
     return [Section(heading="Unreadable videos", note=note, folded=[("Their names", listed)])]
-
-
-def _digest(run: RunDir) -> str | None:
-    try:
-        with run.manifest_path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
 
 
 def _environment(run: RunDir) -> Mapping[str, object]:

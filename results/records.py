@@ -174,6 +174,7 @@ class EpochRecord:
     """One epoch of retraining.
 
     Attributes:
+        epoch: From 0.
         train_loss: Mean loss over the epoch, nats; `train_top1` on the (augmented) training clips.
         val_top1: Of the averaged weights on the validation split, None where it was not evaluated.
         metric: What `val_top1` is: top-1, of several heads action top-1, of several labels mAP.

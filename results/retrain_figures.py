@@ -23,7 +23,7 @@ def epoch_curves(epochs: Sequence[EpochRecord]) -> Figure:
     axis = "top-1" if metric == "top-1" else f"training top-1, {label(metric)}"
     validation = _line(f"validation {label(metric)}", evaluated, scores, axis="y2", colour="@c2", dash="solid")
     layout = {
-        "xaxis": {"title": {"text": "epoch"}, "anchor": "y2"},
+        "xaxis": {"title": {"text": "epoch, from 0"}, "anchor": "y2"},
         "yaxis": {"title": {"text": "loss"}, "domain": [0.54, 1.0]},
         "yaxis2": {"title": {"text": axis}, "domain": [0.0, 0.46], "tickformat": ".0%", "rangemode": "tozero"},
         **legend_above(),
@@ -163,5 +163,5 @@ def _line(
         "y": numbers(values),
         "yaxis": axis,
         "line": {"width": 2.5, "color": colour, "dash": dash},
-        "marker": {"size": 5},
+        "marker": {"size": 5 if len(epochs) > 10 else 8},
     }

@@ -120,9 +120,13 @@ def _retrain_facts(summary: RetrainSummary, test: TestReport | None) -> list[tup
         ("Epochs", f"{summary.epochs:,}"),
         ("Loss", "–" if summary.loss is None else f"{summary.loss:.4g}"),
         (f"Validation {summary.metric}", percent(summary.top1)),
-        ("Best", "–" if summary.best_top1 is None else f"{percent(summary.best_top1)} in epoch {summary.best_epoch}"),
+        ("Best", "–" if summary.best_epoch is None else _best(summary.best_top1, summary.best_epoch)),
     ]
     return facts + ([] if test is None else _test_facts(test))
+
+
+def _best(top1: float | None, epoch: int) -> str:
+    return f"{percent(top1)} after {epoch + 1:,} epochs"
 
 
 def _test_facts(test: TestReport) -> list[tuple[str, str]]:

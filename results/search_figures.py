@@ -23,6 +23,7 @@ from results.history import Column, SearchHistory
 _UNSURE = 0.05
 _CURVES = (("reward", "reward"), ("quality", "quality"), ("ratio", "cost / target"))
 _TRAINING = (("train_loss", "training loss, nats"), ("learning_rate", "controller's rate"))
+_SCHEDULED = "learning_rate"
 _PARTS = (("early", "@c5", "dot"), ("middle", "@c1", "dash"), ("late", "@c0", "solid"))
 _NUM_BINS = 48
 
@@ -107,7 +108,7 @@ def _stacked(
     colour: int,
     shapes: Sequence[Mapping[str, Any]],
 ) -> Figure:
-    """Columns of the history against the step, one below the other, each with its moving average."""
+    """Columns of the history against the step, one below the other; what is noisy with its moving average."""
     keep = thin(history.num_steps)
     steps = numbers(history.columns["step"][keep])
     data: list[dict[str, Any]] = []
@@ -115,13 +116,18 @@ def _stacked(
     columns: dict[str, Sequence[object] | Column] = {"step": history.columns["step"]}
     for row, (column, title) in enumerate(rows):
         axis, values = "y" if row == 0 else f"y{row + 1}", history.columns[column]
-        average = ema(values, ema_window(values.size))
-        columns |= {column: values, f"{column}_moving_average": average}
+        lines = [("each step", {"width": 1}, values)]
+        columns[column] = values
+        if column == _SCHEDULED:
+            lines = [("as scheduled", {"width": 2.5}, values)]
+        else:
+            average = columns[f"{column}_moving_average"] = ema(values, ema_window(values.size))
+            lines.append(("moving average", {"width": 2.5}, average))
         top = 1 - row * 1.06 / len(rows)
         axes[f"yaxis{axis[1:]}"] = {"title": {"text": title}, "domain": [max(0.0, top - 0.87 / len(rows)), top]}
-        for kind, line, shown in (("each step", {"width": 1}, values), ("moving average", {"width": 2.5}, average)):
-            style = {"line": {**line, "color": f"@c{row + colour}"}, "opacity": 0.35 if shown is values else 1.0}
-            group = {"name": kind, "legendgroup": kind, "showlegend": row == 0}
+        for kind, line, shown in lines:
+            style = {"line": {**line, "color": f"@c{row + colour}"}, "opacity": 0.35 if line["width"] == 1 else 1.0}
+            group = {"name": kind, "legendgroup": kind, "showlegend": row == 0 or kind == "as scheduled"}
             points = {"x": steps, "y": numbers(shown[keep]), "xaxis": "x", "yaxis": axis}
             data.append({"type": "scatter", "mode": mode(values.size), **group, **style, **points})
     bottom = {"xaxis": {**step_axis(history.num_steps), "anchor": f"y{len(rows)}"}}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from results.cost_figures import ORIGINS
 from results.figures import Figure, columns_of, label, legend_above, numbers, reference_line
 from results.page import Page, Section, Table, cell_text, percent, quantity, write_page
 from results.run_dir import RunDir, is_locked
@@ -184,14 +185,15 @@ def front_figure(
 ) -> Figure:
     """Quality against a cost of all compared architectures, the joint front outlined, the found ones ringed."""
     data: list[dict[str, Any]] = []
-    groups = (("random", "@c5", "circle"), ("policy", "@c1", "square"), ("argmax", "@c2", "diamond"))
-    for origin, colour, symbol in groups:
+    for origin, (name, colour, symbol) in ORIGINS.items():
         own = [point for point in points if point["origin"] == origin]
+        if not own:
+            continue
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
-                "name": origin,
+                "name": name,
                 "x": [point[cost] for point in own],
                 "y": numbers(point["quality"] for point in own),
                 "text": [label(f"{point['member']} {point['fingerprint'][:12]}") for point in own],

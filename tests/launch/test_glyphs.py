@@ -1,6 +1,6 @@
 import pytest
 
-from launch.glyphs import bar, certainty, course, number, progress, strip
+from launch.glyphs import bar, certainty, course, extent, number, progress, strip
 
 
 def test_bars():
@@ -18,3 +18,10 @@ def test_a_course_has_at_most_48_characters_and_rises_with_its_values(num):
     assert len(found) == min(48, num)
     assert sorted(found) == list(found)
     assert (course([]), course([2.0, 2.0])) == ("", "▁▁")
+
+
+def test_a_course_keeps_its_end_and_can_stand_on_a_fixed_scale():
+    values = [0.0] * 100 + [1.0] * 100
+    assert course(values, width=4) == "▁▁██"
+    assert course([1.0, 1.0, 0.5], span=(0.0, 1.0)) == "██▅"
+    assert (extent(values), extent([])) == ("0.000 to 1.000", "")

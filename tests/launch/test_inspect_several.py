@@ -18,6 +18,15 @@ def runs(tmp_path_factory):
     ]
 
 
+def test_the_course_goes_on_to_its_end(capsys, tmp_path):
+    made = [make_search(tmp_path / name, NANO, num_steps=100).path for name in ("one", "two")]
+    _, out, _ = call(capsys, "inspect", *made)
+    (line,) = [line for line in out.splitlines() if line.startswith("course")]
+    first = line.split()[1]
+    assert len(first) == 24
+    assert first[-1] in "▇█"
+
+
 def test_a_few_runs_have_a_column_each(capsys, runs):
     code, out, _ = call(capsys, "inspect", *runs[:3])
     assert code == 0

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 
@@ -86,6 +87,32 @@ def test_strategies_are_means_over_seeds(runs, tmp_path):
     assert reinforce.gain == pytest.approx(0.25)
     assert reinforce.off_target == pytest.approx(0.02)
     assert (evolution.num_searches, evolution.quality_std) == (1, None)
+
+
+def test_searches_on_other_data_or_with_other_options_are_not_averaged(runs, tmp_path):
+    history = read_history(runs[0].journal_path)
+    made = []
+    for number, (steps, data, cache) in enumerate(((40, "a", "x"), (40, "a", "y"), (80, "a", "x"), (40, "b", "x"))):
+        run = made_runs.make_run(tmp_path / f"run{number}")
+        run.config_path.write_text(
+            f"data: /some/{data}.jsonl\nseed: {number}\nout: run{number}\nsearch:\n  steps: {steps}\n"
+            f"  warmup:\n    op_fraction: 0.25\nclips:\n  cache_dir: {cache}\n"
+        )
+        run.manifest_path.write_text(data)
+        with Journal.open(run.journal_path) as journal:
+            journal.append(replace(history.start, seed=number))
+            journal.append(history.result)
+        made.append(run)
+    found = compare(made)
+    assert [each.num_searches for each in found.strategies] == [2, 1, 1]
+    first, longer, other = (dict(each.settings) for each in found.strategies)
+    assert first == {"data": f"a.jsonl {hashlib.sha256(b'a').hexdigest()[:8]}", "search.steps": "40"}
+    assert (longer["search.steps"], longer["data"]) == ("80", first["data"])
+    assert other["data"].startswith("b.jsonl ")
+    assert found.strategies[1].settings_text.endswith("search.steps=80")
+    (table,) = [each.table for each in comparison_sections(found) if each.heading == "Strategies"]
+    assert table.headings[-1] == "where"
+    assert compare(made[:2]).strategies[0].settings == {}
 
 
 def test_a_family_stands_for_its_members(runs, tmp_path):

@@ -52,21 +52,27 @@ def test_without_its_own_space_a_run_decodes_nothing(tmp_path, damage):
 
 
 @pytest.mark.parametrize(
-    ("target", "names"),
+    ("target", "title", "names"),
     [
-        ("macs=6M/clip", ["comparison", "comparison-state"]),
-        ("macs=1M/frame", ["comparison", "comparison-macs", "comparison-state"]),
-        ("state=1MiB@fp32", ["comparison", "comparison-macs"]),
-        ("params=1M", ["comparison", "comparison-macs", "comparison-state"]),
+        ("macs=6M/clip", "MACs per clip", ["comparison", "comparison-state"]),
+        ("macs=1M/frame", "MACs per frame", ["comparison", "comparison-macs", "comparison-state"]),
+        ("state=1MiB@fp16", "state bytes, fp16", ["comparison", "comparison-macs"]),
+        ("params=1M", "parameters", ["comparison", "comparison-macs", "comparison-state"]),
+        ("latency=9ms/clip@t.json", "seconds per clip", ["comparison", "comparison-macs", "comparison-state"]),
+        (
+            "activations=1MiB/clip@fp16",
+            "peak activation bytes per clip, fp16",
+            ["comparison", "comparison-macs", "comparison-state"],
+        ),
     ],
 )
-def test_every_cost_is_shown_once(tmp_path, target, names):
+def test_every_cost_is_shown_once(tmp_path, target, title, names):
     run, history = made_run(tmp_path / "run", target=target, limits=("latency=9ms/clip@t.json",))
     axes = cost_axes(history, decoder_of(run, history.start))
     assert [axis.name for axis in axes] == [*names, "comparison-limit0"]
     assert list(axes[-1].values) == [0.5] * 12
     assert axes[0].bound == made_runs.TARGET
-    assert target in axes[0].title
+    assert axes[0].title == title
 
 
 def test_costs_are_those_of_the_decoded_networks(tmp_path):

@@ -62,6 +62,14 @@ def test_fronts_and_lifted_limits_are_shown_where_there_are_any(history):
     points = traces(comparison(history_of, axis(history_of)))
     assert [len(points[name]["x"]) for name in ("front of the search", "random, limits lifted")] == [1, 1]
     assert "front of the search" not in traces(comparison(history, axis(history)))
+    best = max(each.quality for each in history.candidates)
+    lifted = replace(rest[1], origin="unlimited", quality=best + 0.1)
+    front = traces(
+        comparison(
+            replace(history, candidates=[first, lifted, *rest[2:]]), axis(history, values=axis(history).values[1:])
+        )
+    )
+    assert max(front["Pareto front"]["y"]) <= best  # what need not keep the limits beats nobody
     symbols = {trace["marker"]["symbol"] for name, trace in points.items() if name not in ("found", "Pareto front")}
     assert len(symbols) == 5
 

@@ -36,6 +36,14 @@ def test_rows_of_the_likeliest_network():
     assert rows[1].certainty == pytest.approx({"kernel": 1 / 3 + 0.6, "expansion": 1 / 3 + 0.6, "se": 0.95})
 
 
+def test_where_there_is_one_choice_nothing_is_certain():
+    policy = PolicyRecord(
+        step=1, probabilities={"a.depth": (1.0,), "a.width": (0.1, 0.9)}, argmax={"a.depth": 1, "a.width": 2}
+    )
+    (row,) = place_choices(policy, {"a.depth": (1,), "a.width": (1, 2)})
+    assert (dict(row.choices), dict(row.certainty)) == ({"depth": 1, "width": 2}, {"width": 0.9})
+
+
 def test_a_choice_without_a_probability_has_no_certainty():
     policy = PolicyRecord(step=1, probabilities={"a.kernel": (1.0,)}, argmax={"a.kernel": "z", "b.kernel": "x"})
     rows = place_choices(policy, {"a.kernel": ("x",)})

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import optuna
 import pytest
@@ -56,6 +58,14 @@ def test_trials_are_the_architectures_as_they_were_measured_last(run, tmp_path):
     for fingerprint, number in list(latest.items())[:20]:
         assert by_name[fingerprint].values[0] == history.trials["quality"][number]
         assert by_name[fingerprint].user_attrs["step"] == history.trials["step"][number]
+
+
+def test_decisions_with_one_choice_are_no_parameters(tmp_path):
+    run = make_search(tmp_path / "run", replace(NANO, se=(False,)), num_steps=10)
+    write_study(run, tmp_path / "study.log", most=20)
+    study = optuna.load_study(study_name="run", storage=open_storage(tmp_path / "study.log"))
+    names = {name.rpartition(".")[2] for trial in study.trials for name in trial.params}
+    assert names == {"depth", "width", "kernel", "expansion"}
 
 
 def test_nothing_to_show_and_files_that_exist_are_refused(run, tmp_path):

@@ -55,13 +55,14 @@ def page(text=EVIL):
         table=Table(headings=[text], rows=[[text]]),
         folded=[(text, text)],
     )
-    return Page(title=text, status=text, facts=[(text, text)], sections=[section, Section(heading="last")])
+    sections = [section, Section(heading="last")]
+    return Page(title=text, status=text, facts=[(text, text)], sections=sections, warnings=[text])
 
 
 def test_what_comes_from_a_run_is_escaped_everywhere():
     read = Reader(render(page()))
     assert len(read.named("script")) == 3
-    assert sum(EVIL in text for text in read.texts) == 11
+    assert sum(EVIL in text for text in read.texts) == 12
     assert not read.comments
     (slider,) = read.named("input")
     assert json.loads(slider["data-labels"]) == [EVIL]

@@ -104,6 +104,15 @@ def test_each_search_stands_beside_its_random_architectures():
     assert random["marker"]["symbol"] != selected["marker"]["symbol"]
 
 
+def test_points_of_every_origin_are_drawn():
+    origins = ("random", "unlimited", "policy", "stand-in", "front", "argmax")
+    points = [{**POINT, "origin": origin, "found": False} for origin in origins]
+    figure = front_figure(points, cost="macs", title="MACs", mark="on_macs_front")
+    assert sum(len(trace["x"]) for trace in figure.data if trace["name"] not in ("joint front", "found")) == len(
+        origins
+    )
+
+
 def test_the_front_is_of_the_marked_points_alone():
     beaten = {**POINT, "macs": 30, "quality": 0.1, "on_macs_front": False}
     better = {**POINT, "macs": 5, "quality": 0.3}
