@@ -6,7 +6,7 @@ from typing import Any
 
 from results.audit import OUTCOME_FILE, Agreement, Audit, Audited, Band, read_audit
 from results.estimate import RankCorrelation
-from results.figures import Figure, legend_above, numbers
+from results.figures import PERCENT, Figure, legend_above, numbers
 from results.page import Page, Section, Table, percent, write_page
 from results.run_dir import RunDir, is_locked
 from search_spaces.errors import SpecError
@@ -110,8 +110,8 @@ def scatter(architectures: Sequence[Audited], bands: Sequence[Band], *, statisti
             }
         )
     axes = {
-        "xaxis": {"title": {"text": f"{quality} with shared weights"}, "tickformat": ".0%"},
-        "yaxis": {"title": {"text": "stand-alone accuracy"}, "tickformat": ".0%"},
+        "xaxis": {"title": {"text": f"{quality} with shared weights"}, "tickformat": PERCENT},
+        "yaxis": {"title": {"text": "stand-alone accuracy"}, "tickformat": PERCENT},
     }
     layout = {**axes, **legend_above(), "showlegend": True}
     return Figure(name=f"audit-{statistics}", data=data, layout=layout, height_px=460)

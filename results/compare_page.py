@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from results.compare import Comparison, RetrainedPair, RunRow
-from results.figures import Figure, ema, ema_window, label, legend_above, numbers
+from results.figures import PERCENT, Figure, ema, ema_window, label, legend_above, numbers
 from results.page import Cell, Page, Section, percent, table_of, told_damage, write_page
 
 _COLOURS = ("@c0", "@c1", "@c2", "@c3", "@c4", "@c5")
@@ -119,7 +119,7 @@ def _curves(rows: Sequence[RunRow]) -> Figure:
     ]
     layout = {
         "xaxis": {"title": {"text": "step"}, "anchor": "y2"},
-        "yaxis": {"title": {"text": "quality"}, "domain": [0.54, 1.0], "tickformat": ".0%"},
+        "yaxis": {"title": {"text": "quality"}, "domain": [0.54, 1.0], "tickformat": PERCENT},
         "yaxis2": {"title": {"text": "cost / target"}, "domain": [0.0, 0.46]},
         "shapes": shapes,
         **legend_above(),
@@ -147,7 +147,7 @@ def _found(rows: Sequence[RunRow]) -> Figure:
         data.append({**spot, **random, "y": values, "marker": hollow, "hovertemplate": hover})
     axes = {
         "xaxis": {"title": {"text": "MACs per clip"}},
-        "yaxis": {"title": {"text": "quality"}, "tickformat": ".0%"},
+        "yaxis": {"title": {"text": "quality"}, "tickformat": PERCENT},
     }
     return Figure(name="compare-found", data=data, layout={**axes, **legend_above()}, height_px=440)
 
@@ -173,8 +173,8 @@ def _retrained(pairs: Sequence[RetrainedPair]) -> Figure:
             }
         )
     axes = {
-        "xaxis": {"title": {"text": "quality in the supernet"}, "tickformat": ".0%"},
-        "yaxis": {"title": {"text": "retrained, test or else validation"}, "tickformat": ".0%"},
+        "xaxis": {"title": {"text": "quality in the supernet"}, "tickformat": PERCENT},
+        "yaxis": {"title": {"text": "retrained, test or else validation"}, "tickformat": PERCENT},
     }
     return Figure(name="compare-retrained", data=data, layout={**axes, **legend_above()}, height_px=440)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from results.figures import Figure, columns_of, label, legend_above, reference_line, xy
+from results.figures import PERCENT, Figure, columns_of, label, legend_above, reference_line, xy
 from results.history import SearchHistory
 from results.pareto import non_dominated
 from results.records import CandidateRecord, Origin
@@ -66,7 +66,7 @@ def comparison(history: SearchHistory, axis: CostAxis) -> Figure:
         data.append(
             {"type": "scatter", "mode": "markers", "name": "found", **spot, "marker": ring, "hoverinfo": "skip"}
         )
-    yaxis = {"title": {"text": "quality"}, "tickformat": ".0%"}
+    yaxis = {"title": {"text": "quality"}, "tickformat": PERCENT}
     layout = {
         "xaxis": {"title": {"text": label(axis.title)}},
         "yaxis": yaxis,

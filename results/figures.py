@@ -16,6 +16,8 @@ from results.history import Column
 
 MAX_POINTS = 5000
 """Per trace; longer ones are thinned."""
+PERCENT = ".2~%"
+"""Format of an axis of shares: as many decimals as tell its ticks apart, two at most."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 Columns = Mapping[str, Sequence[object] | Column]

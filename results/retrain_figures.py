@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from results.figures import Columns, Figure, columns_of, label, legend_above, numbers, thin
+from results.figures import PERCENT, Columns, Figure, columns_of, label, legend_above, numbers, thin
 from results.records import EmbeddingReport, EpochRecord, HeadReport, TestReport
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x")
@@ -25,7 +25,7 @@ def epoch_curves(epochs: Sequence[EpochRecord]) -> Figure:
     layout = {
         "xaxis": {"title": {"text": "epoch, from 0"}, "anchor": "y2"},
         "yaxis": {"title": {"text": "loss"}, "domain": [0.54, 1.0]},
-        "yaxis2": {"title": {"text": axis}, "domain": [0.0, 0.46], "tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis2": {"title": {"text": axis}, "domain": [0.0, 0.46], "tickformat": PERCENT, "rangemode": "tozero"},
         **legend_above(),
     }
     columns: Columns = {
@@ -66,7 +66,7 @@ def accuracy_points(test: TestReport) -> Figure:
     titles = {"frame": "frame", "frames": "frames of a clip", "rate": "frames per second"}
     layout = {
         "xaxis": {"title": {"text": titles[test.by or "frame"]}},
-        "yaxis": {"title": {"text": figure}, "tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis": {"title": {"text": figure}, "tickformat": PERCENT, "rangemode": "tozero"},
         **legend_above(),
     }
     headings = ("kind", "frame", "num_frames", "rate_fps", "quality", "num_videos", "num_failed")

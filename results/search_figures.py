@@ -7,6 +7,7 @@ import numpy as np
 
 from results.figures import (
     DASHES,
+    PERCENT,
     Figure,
     ema,
     ema_window,
@@ -93,7 +94,7 @@ def sampled_costs(history: SearchHistory) -> Figure:
         )
     axes = {
         "xaxis": {"title": {"text": "cost / target"}},
-        "yaxis": {"title": {"text": "share of a part"}, "tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis": {"title": {"text": "share of a part"}, "tickformat": PERCENT, "rangemode": "tozero"},
     }
     layout = {**axes, "shapes": [reference_line(x=1.0, text="target")], **legend_above()}
     return Figure(name="sampled", data=data, layout=layout, columns=columns, height_px=360)

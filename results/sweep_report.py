@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from results.cost_figures import ORIGINS
-from results.figures import Figure, columns_of, label, legend_above, numbers, reference_line
+from results.figures import PERCENT, Figure, columns_of, label, legend_above, numbers, reference_line
 from results.page import Page, Section, Table, cell_text, percent, quantity, write_page
 from results.run_dir import RunDir, is_locked
 
@@ -111,7 +111,7 @@ def scaling_figure(candidates: Sequence[Mapping[str, Any]], *, top: int, average
         }
         axes[f"yaxis{suffix}"] = {
             "anchor": f"x{suffix}",
-            "tickformat": ".0%",
+            "tickformat": PERCENT,
             "showticklabels": column == 0,
             **({"title": {"text": "mean top-1"}} if column == 0 else {"matches": "y"}),
         }
@@ -169,7 +169,7 @@ def members_figure(members: Sequence[Mapping[str, Any]]) -> Figure:
             }
         )
     order = {"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "automargin": True}
-    layout = {"xaxis": {"title": {"text": "quality"}, "tickformat": ".0%"}, "yaxis": order, **legend_above()}
+    layout = {"xaxis": {"title": {"text": "quality"}, "tickformat": PERCENT}, "yaxis": order, **legend_above()}
     headings = ("name", "target", "seed", "macs", "state_bytes", "ratio", "quality", "random_quality", "fingerprint")
     columns = columns_of(members, headings)
     return Figure(name="members", data=data, layout=layout, columns=columns, height_px=120 + 30 * len(members))
@@ -211,7 +211,7 @@ def front_figure(
     data.append({"type": "scatter", "mode": "markers", "name": "found", **spots, "marker": ring, "hoverinfo": "skip"})
     axes = {
         "xaxis": {"title": {"text": title}},
-        "yaxis": {"title": {"text": "quality"}, "tickformat": ".0%"},
+        "yaxis": {"title": {"text": "quality"}, "tickformat": PERCENT},
         "shapes": [reference_line(x=costs[cost], text=name) for name, costs in (published or {}).items()],
     }
     columns = columns_of(points, ("member", "origin", "fingerprint", cost, "quality", mark, "found"))

@@ -5,7 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from results.figures import Columns, Figure, ema, ema_window, label, legend_above, numbers, reference_line, thin
+from results.figures import (
+    PERCENT,
+    Columns,
+    Figure,
+    ema,
+    ema_window,
+    label,
+    legend_above,
+    numbers,
+    reference_line,
+    thin,
+)
 from results.history import COMPUTE_PHASES
 
 _MAX_RESTARTS = 50
@@ -32,7 +43,7 @@ def time_shares(shares: Mapping[str, float]) -> Figure:
         data.append(bars)
     order = [label(phase) for phase in reversed(list(shares))]
     yaxis = {"type": "category", "categoryorder": "array", "categoryarray": order, "ticklabelstandoff": 6}
-    xaxis = {"tickformat": ".0%", "range": [0, min(1.15, 1.25 * max(shares.values(), default=1.0))]}
+    xaxis = {"tickformat": PERCENT, "range": [0, min(1.15, 1.25 * max(shares.values(), default=1.0))]}
     layout = {"xaxis": xaxis, "yaxis": yaxis, **legend_above()}
     columns: Columns = {"phase": list(shares), "share": list(shares.values())}
     return Figure(name="time", data=data, layout=layout, columns=columns, height_px=110 + 34 * len(shares))
@@ -80,7 +91,7 @@ def strip(events: Sequence[Mapping[str, Any]]) -> Figure | None:
     layout = {
         "xaxis": {"title": {"text": "steps computed"}, "anchor": "y3"},
         "yaxis": {"title": {"text": "seconds"}, "domain": [0.56, 1.0], "rangemode": "tozero"},
-        "yaxis2": {"title": {"text": "data"}, "domain": [0.28, 0.48], "tickformat": ".0%", "rangemode": "tozero"},
+        "yaxis2": {"title": {"text": "data"}, "domain": [0.28, 0.48], "tickformat": PERCENT, "rangemode": "tozero"},
         "yaxis3": {"title": {"text": "videos"}, "domain": [0.0, 0.2], "rangemode": "tozero"},
         "shapes": [reference_line(x=float(place), text="restart") for place in restarts[:_MAX_RESTARTS]],
         "showlegend": True,
