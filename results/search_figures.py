@@ -117,7 +117,7 @@ def _stacked(
     columns: dict[str, Sequence[object] | Column] = {"step": history.columns["step"]}
     for row, (column, title) in enumerate(rows):
         axis, values = "y" if row == 0 else f"y{row + 1}", history.columns[column]
-        lines = [("each step", {"width": 1}, values)]
+        lines: list[tuple[str, dict[str, float], Column]] = [("each step", {"width": 1}, values)]
         columns[column] = values
         if column == _SCHEDULED:
             lines = [("as scheduled", {"width": 2.5}, values)]
