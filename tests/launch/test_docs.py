@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from launch import data_index, retrain, search, space_show
+from launch import data_index, data_synth, family, retrain, search, space_show
 from launch.cli import VERBS
 from launch.options import parse
 from search_spaces import ensemble_json, spec_json
@@ -72,8 +72,8 @@ def option_names(options, prefix=""):
 def test_the_page_for_your_own_videos_names_options_that_exist():
     text = (ROOT / "docs" / "your-videos.md").read_text()
     found = set(re.findall(r"--([a-z][a-z_.-]*[a-z])", text))
-    modules = (search, retrain, data_index, space_show)
-    known = {name for module in modules for name in option_names(module.Options)}
+    modules = (search, retrain, data_index, data_synth, family, space_show)
+    known = {name for module in modules for name in option_names(module.Options)} | {"width"}  # of scripts.pictures
     assert {name.replace("-", "_") for name in found} <= known
     assert len(found) > 20
 
