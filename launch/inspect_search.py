@@ -95,6 +95,8 @@ def _header(run: RunDir, summary: SearchSummary) -> RenderableType:
     left = ""
     if summary.status == "running" and summary.seconds_left is not None:
         left = f", {console.duration(summary.seconds_left)} left"
+    if summary.status == "stopped":
+        left = f"; movinas resume {run.path} goes on with it"
     limits = "".join(f", at most {limit}" for limit in summary.limits)
     more = [f"seed {summary.seed}"] if summary.seed is not None else []
     more += [f"resumed {summary.num_resumes} times"] if summary.num_resumes else []

@@ -93,8 +93,8 @@ def confusion(test: TestReport | HeadReport, *, name: str = "confusion") -> Figu
     }
     ticks = {"tickmode": "array", "tickvals": data["x"], "ticktext": names, "showgrid": False, "automargin": True}
     layout = {
-        "xaxis": {**ticks, "title": {"text": "predicted"}, "tickangle": -45},
-        "yaxis": {**ticks, "title": {"text": "true"}, "autorange": "reversed"},
+        "xaxis": {**ticks, "title": {"text": "predicted", "standoff": 10}, "tickangle": -45 if len(names) < 13 else -90},
+        "yaxis": {**ticks, "title": {"text": "true", "standoff": 10}, "autorange": "reversed"},
     }
     columns: dict[str, Sequence[object]] = {"true class": test.class_names}
     columns |= {f"as {name}": [row[place] for row in test.confusion] for place, name in enumerate(test.class_names)}

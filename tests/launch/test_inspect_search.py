@@ -37,7 +37,7 @@ def test_the_screen_of_a_finished_search(capsys, made):
     for label in ("reward", "quality", "cost/target", "entropy of kernel", "raw argmax", "Selected network"):
         assert label in out
     assert re.search(r"reward +0\.\d{3} +baseline 0\.\d{3} +[▁▂▃▄▅▆▇█]{48}", out)
-    assert re.search(r"quality +0\.\d{3} +random 0\.\d{3}, best 0\.\d{3}", out)
+    assert re.search(r"quality +0\.\d{3} +random 0\.\d{3}, best 0\.\d{3} .* 0\.\d{3} to 0\.\d{3}", out)
     network = call_json(capsys, "inspect", made.path)["network"]
     for row in network:
         line = next(line for line in out.splitlines() if line.strip().startswith(row["part"]))
@@ -59,6 +59,11 @@ def test_the_screen_of_a_search_on_its_way(capsys, half):
     assert (document["status"], document["seconds_per_step"]) == ("running", pytest.approx(0.97))
     assert document["argmax"]["macs"] == document["argmax"]["cost"]
     assert set(document["entropy_trends"]) == {"depth", "width", "kernel", "expansion", "se"}
+
+
+def test_what_has_stopped_can_go_on(capsys, half):
+    _, out, _ = call(capsys, "inspect", half.path)
+    assert f"search stopped, step 60 of 100; movinas resume {half.path} goes on with it" in out.replace("\n", "")
 
 
 def test_warnings_stand_out(capsys, tmp_path):
