@@ -91,9 +91,10 @@ def confusion(test: TestReport | HeadReport, *, name: str = "confusion") -> Figu
         **scale,
         "hovertemplate": f"{hover}<extra></extra>",
     }
+    angle = -45 if len(names) < 13 else -90
     ticks = {"tickmode": "array", "tickvals": data["x"], "ticktext": names, "showgrid": False, "automargin": True}
     layout = {
-        "xaxis": {**ticks, "title": {"text": "predicted", "standoff": 10}, "tickangle": -45 if len(names) < 13 else -90},
+        "xaxis": {**ticks, "title": {"text": "predicted", "standoff": 10}, "tickangle": angle},
         "yaxis": {**ticks, "title": {"text": "true", "standoff": 10}, "autorange": "reversed"},
     }
     columns: dict[str, Sequence[object]] = {"true class": test.class_names}
