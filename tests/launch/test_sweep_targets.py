@@ -107,6 +107,8 @@ def test_a_resumed_family_goes_on_with_its_members(capsys, folder):
     journal.write_bytes(whole.splitlines(keepends=True)[0])
     document = call_json(capsys, "inspect", folder)
     assert document["missing"] == ["nano_macs-20M-clip_seed1"]
+    _, _, begun = call(capsys, "inspect", folder)[1].partition("Begun\n")
+    assert begun.split()[0] == "nano_macs-20M-clip_seed1"  # how far those are that are not in the table yet
     assert call(capsys, "resume", folder)[0] == 0
     assert journal.read_bytes() == whole
     assert (folder / "front.json").read_bytes() == front
