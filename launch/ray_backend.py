@@ -84,9 +84,8 @@ def connected(address: str | None, place: Place, *, parallel: int) -> Iterator[N
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # where Ray tells of lost workers
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, namespace="movinas", **settings)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError, RayError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ClusterError(f"a Ray cluster must start or answer, but got: {reason}", where=address) from error
+        except Exception as error:  # Ray has no class of its own for this, and raises bare ones where time is up
+            raise ClusterError(f"a Ray cluster must start or answer, but got: {_line(error)}", where=address) from error
         finally:
             signal.signal(signal.SIGTERM, stop)  # Ray puts a handler of its own there
         yield
@@ -176,7 +175,7 @@ class _Crew(Generic[TaskT, ResultT]):
             done, _ = ray.wait([*self._starting, *self._running], num_returns=1, timeout=QUIET_S)
             waited_s = 0.0 if done or self._running else waited_s + QUIET_S
             if waited_s:
-                self._tell_of_waiting(waited_s)
+                tell_of_waiting("workers", self._pool.place, waited_s=waited_s)
             for ref in done:
                 if ref in self._starting:
                     self._begin(ref)
@@ -247,16 +246,19 @@ class _Crew(Generic[TaskT, ResultT]):
         self._waiting.append(job)
         return None
 
-    def _tell_of_waiting(self, waited_s: float) -> None:
-        place, room = self._pool.place, ray.available_resources()  # type: ignore[no-untyped-call]
-        logger.warning(
-            "for %.0f s no worker could start: each needs %d CPUs and %g GPUs, and the cluster has %g and %g free",
-            waited_s,
-            place.num_cpus,
-            place.num_gpus,
-            room.get("CPU", 0.0),
-            room.get("GPU", 0.0),
-        )
+
+def tell_of_waiting(what: str, place: Place, *, waited_s: float) -> None:
+    """Log for how long the cluster has had no room, and for what; whoever waits calls it every `QUIET_S`."""
+    room = ray.available_resources()  # type: ignore[no-untyped-call]
+    logger.warning(
+        "for %.0f s %s could not start: each needs %d CPUs and %g GPUs, and the cluster has %g and %g free",
+        waited_s,
+        what,
+        place.num_cpus,
+        place.num_gpus,
+        room.get("CPU", 0.0),
+        room.get("GPU", 0.0),
+    )
 
 
 def _kill(actor: Any) -> None:  # noqa: ANN401
