@@ -98,6 +98,28 @@ def set_up_worker(threads: int, num_gpus: float) -> None:
     torch.set_num_threads(threads)
 
 
+def expected_of_nodes() -> dict[str, object]:
+    """What must be on every node as it is here."""
+    found = environment()
+    return {name: found[name] for name in _MUST_MATCH}
+
+
+def refusal(expected: dict[str, object], folder: Path | None) -> str | None:
+    """What of the node that asks does not fit, None where workers may work on it.
+
+    Args:
+        expected: Of `expected_of_nodes`, where the work was begun.
+        folder: Must be seen; None asks nothing.
+    """
+    found = environment()
+    for name, wanted in expected.items():
+        if found[name] != wanted:
+            return f"{name} must be {wanted} on every node, but got {found[name]}"
+    if folder is not None and not folder.is_dir():
+        return f"{folder} must be storage that every node sees, but this one does not"
+    return None
+
+
 @dataclass(slots=True, kw_only=True)
 class _Job(Generic[TaskT]):
     unit: Unit[TaskT]
@@ -142,14 +164,8 @@ class _Worker:
         set_up_worker(threads, num_gpus)
 
     def refusal(self, expected: dict[str, object], folder: Path | None) -> str | None:
-        """What of the worker's node does not fit, None where it may work."""
-        found = environment()
-        for name, wanted in expected.items():
-            if found[name] != wanted:
-                return f"{name} must be {wanted} on every node, but got {found[name]}"
-        if folder is not None and not folder.is_dir():
-            return f"{folder} must be storage that every node sees, but this one does not"
-        return None
+        """See the function."""
+        return refusal(expected, folder)
 
     def run(self, function: Callable[[TaskT], ResultT], task: TaskT) -> ResultT | Failure:
         """One try."""
@@ -199,9 +215,7 @@ class _Crew(Generic[TaskT, ResultT]):
         for _ in range(num_missing if self._waiting else 0):
             actor_class = ray.remote(_Worker).options(num_cpus=pool.place.num_cpus, num_gpus=pool.place.num_gpus)
             actor: Any = actor_class.remote(pool.threads, pool.place.num_gpus)  # Ray's own types know no methods
-            versions = environment()
-            expected = {name: versions[name] for name in _MUST_MATCH}
-            self._starting[actor.refusal.remote(expected, pool.folder)] = actor
+            self._starting[actor.refusal.remote(expected_of_nodes(), pool.folder)] = actor
 
     def _hand_out(self) -> None:
         while self._idle and self._waiting:

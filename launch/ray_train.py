@@ -18,7 +18,15 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util import placement_group_table
 
 from launch.ranks import RankMain
-from launch.ray_backend import QUIET_S, Place, connected, set_up_worker, tell_of_waiting
+from launch.ray_backend import (
+    QUIET_S,
+    Place,
+    connected,
+    expected_of_nodes,
+    refusal,
+    set_up_worker,
+    tell_of_waiting,
+)
 from search_spaces.errors import ClusterError, MovinasError, RankLostError
 from supernet.distributed import PATIENCE, Ranks, backend_of
 
@@ -50,12 +58,15 @@ def train_on_ray(
 
     Raises:
         MovinasError: What a rank raised in the last try.
-        ClusterError: The cluster does not start or answer, or Ray Train failed.
+        ClusterError: The cluster does not start or answer, a node does not fit, or Ray Train failed.
     """
+    expected = expected_of_nodes()
 
     def worker(config: dict[str, Any]) -> None:
         del config
         set_up_worker(threads, place.num_gpus)
+        if (reason := refusal(expected, None)) is not None:  # the first rank alone needs the folder
+            raise ClusterError(reason)
         context = ray.train.get_context()
         main(argument, Ranks(rank=context.get_world_rank(), size=context.get_world_size()))
 
