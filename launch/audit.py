@@ -16,17 +16,17 @@ The folder holds copies of all it needs, shared weights among them, so that the 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
 from launch import audit_plan, audit_table, retrain, search, sweeps
 from launch.audit_options import Geometry, Options, Search
 from launch.audit_units import (
-    score,
+    compute,
     scoring_name,
     scoring_units,
     spec_file_of,
-    train,
     training_name,
     training_of,
     training_units,
@@ -89,13 +89,15 @@ def execute(folder: RunDir, options: Options) -> None:
     """Score and train whatever the journal lacks; the caller holds the folder's lock."""
     folder = replace(folder, path=folder.path.resolve())
     sample, copy = read_sample(folder.path / SAMPLE_FILE), _copy_in(folder)
-    scored, trained = sweeps.done_records(folder, SharedRecord), sweeps.done_records(folder, AuditRecord)
-    total = len(sample.architectures)
-    if scoring := scoring_units(copy, options, sample, scored):
+    done: dict[str, SharedRecord | AuditRecord] = {
+        **sweeps.done_records(folder, SharedRecord),
+        **sweeps.done_records(folder, AuditRecord),
+    }
+    if scoring := scoring_units(copy, options, sample, done):
         _keep_weights(copy, options.run)
-        sweeps.carry_out(folder, options, score, scoring, done=scored, label="scored", total=total)
-    training = training_units(folder, Search.of(copy), options, sample, trained)
-    sweeps.carry_out(folder, options, train, training, done=trained, label="trained", total=total * options.seeds)
+    units = chain(scoring, training_units(folder, Search.of(copy), options, sample, done))
+    total = len(sample.architectures) * (1 + options.seeds)
+    sweeps.carry_out(folder, options, compute, units, done=done, label="scored and trained", total=total)
 
 
 def end(folder: RunDir, *, as_json: bool) -> int:

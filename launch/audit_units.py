@@ -1,6 +1,6 @@
 """The units of work of an audit: an architecture scored with shared weights, or trained stand-alone from one seed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,8 +40,16 @@ class TrainingTask:
     training: retrain.Options
 
 
+Task = ScoringTask | TrainingTask
+
+
+def compute(task: Task) -> SharedRecord | AuditRecord:
+    """The unit of work; of both kinds, so that one cluster of workers computes them all."""
+    return score(task) if isinstance(task, ScoringTask) else train(task)
+
+
 def score(task: ScoringTask) -> SharedRecord:
-    """Score one architecture with the shared weights, both ways; the unit of work."""
+    """Score one architecture with the shared weights, both ways."""
     copy = RunDir(path=task.folder, kind="search")
     candidate = read_space(copy.space_path).decode(task.genotype, variant_of(copy))
 
@@ -67,7 +75,7 @@ def score(task: ScoringTask) -> SharedRecord:
 
 
 def train(task: TrainingTask) -> AuditRecord:
-    """Train one architecture in its run folder, or find it trained there; the unit of work."""
+    """Train one architecture in its run folder, or find it trained there."""
     run, _ = members.trained(task.training)
     top1 = summarise_retrain(run).top1
     sweeps.drop_checkpoints(run.path)
@@ -75,9 +83,7 @@ def train(task: TrainingTask) -> AuditRecord:
     return AuditRecord(name=task.name, fingerprint=task.fingerprint, seed=task.training.seed, top1=top1)
 
 
-def scoring_units(
-    copy: RunDir, options: Options, sample: Sample, done: Mapping[str, SharedRecord]
-) -> list[Unit[ScoringTask]]:
+def scoring_units(copy: RunDir, options: Options, sample: Sample, done: Container[str]) -> list[Unit[Task]]:
     """Those that the journal lacks; `copy` is what the audit keeps of the search."""
     return [
         Unit(
@@ -97,8 +103,8 @@ def scoring_units(
 
 
 def training_units(
-    folder: RunDir, searched: Search, options: Options, sample: Sample, done: Mapping[str, AuditRecord]
-) -> Iterator[Unit[TrainingTask]]:
+    folder: RunDir, searched: Search, options: Options, sample: Sample, done: Container[str]
+) -> Iterator[Unit[Task]]:
     """Those that the journal lacks, seed by seed: stopped early, all architectures have been trained as often."""
     for seed in options.all_seeds:
         for sampled in sample.architectures:

@@ -3,7 +3,7 @@
 from launch import retrain, search
 from launch.compute import environment_of
 from launch.rank_job import dismiss
-from launch.rank_start import moved
+from launch.rank_start import moved, on_cluster
 from launch.retrain_options import on_other_ranks
 from launch.runs import options_of, tell_differences
 from launch.search_options import check_division
@@ -38,20 +38,26 @@ def trained(options: retrain.Options) -> tuple[RunDir, ModelCard]:
         return folder, go_on_training(folder)
 
 
-def go_on_searching(folder: RunDir, ranks: Ranks = ALONE, *, num_ranks: int | None = None) -> ResultRecord:
+def go_on_searching(
+    folder: RunDir, ranks: Ranks = ALONE, *, num_ranks: int | None = None, ray_address: str | None = None
+) -> ResultRecord:
     """The end of a search whose lock the caller holds; of a finished one, specs and report are written anew.
 
     Args:
         folder: Its run.
         ranks: Of torchrun, of which this is the first.
         num_ranks: On how many ranks of this machine, where no torchrun has started them; None for as it was begun.
+        ray_address: Of another cluster than it was begun on; None leaves it.
+
+    Raises:
+        UsageError: There is an address, but it is not on Ray.
     """
     finished = read_history(folder.journal_path).result
     if finished is not None:
         dismiss(ranks)
         search.finish(folder)
         return finished
-    options = options_of(folder, search.Options)
+    options = on_cluster(options_of(folder, search.Options), ray_address)
     size = ranks.size if ranks.size > 1 else num_ranks
     if size is not None:
         options = moved(options, size)
@@ -60,9 +66,11 @@ def go_on_searching(folder: RunDir, ranks: Ranks = ALONE, *, num_ranks: int | No
     return search.execute(folder, options, ranks)
 
 
-def go_on_training(folder: RunDir, ranks: Ranks = ALONE, *, num_ranks: int | None = None) -> ModelCard:
-    """The end of a retraining whose lock the caller holds; arguments as of `go_on_searching`."""
-    options = options_of(folder, retrain.Options)
+def go_on_training(
+    folder: RunDir, ranks: Ranks = ALONE, *, num_ranks: int | None = None, ray_address: str | None = None
+) -> ModelCard:
+    """The end of a retraining whose lock the caller holds; arguments and errors as of `go_on_searching`."""
+    options = on_cluster(options_of(folder, retrain.Options), ray_address)
     size = ranks.size if ranks.size > 1 else num_ranks
     if size is not None:
         options = on_other_ranks(options, size)

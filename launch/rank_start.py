@@ -95,6 +95,21 @@ def moved(options: OptionsT, size: int) -> OptionsT:
     return _changed(options, ranks=size, executor="inline", gpus=0, ray_address=None)
 
 
+def on_cluster(options: OptionsT, ray_address: str | None) -> OptionsT:
+    """The options of a run that goes on at another address than it was begun at; None leaves them.
+
+    Raises:
+        UsageError: Its ranks are not on Ray.
+    """
+    if ray_address is None:
+        return options
+    if options.executor != "ray":
+        raise UsageError(
+            "ray_address must go with a sweep or with a run begun with --executor ray, but this is neither"
+        )
+    return _changed(options, ray_address=ray_address)
+
+
 def are_elsewhere(options: RankOptions, ranks: Ranks) -> bool:
     """Whether other processes are to be started to compute, rather than this one, which is one of `ranks`."""
     return ranks.size == 1 and (options.ranks > 1 or options.executor == "ray")

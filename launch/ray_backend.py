@@ -84,9 +84,8 @@ def connected(address: str | None, place: Place, *, parallel: int) -> Iterator[N
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # where Ray tells of lost workers
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, namespace="movinas", **settings)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError, RayError, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ClusterError(f"a Ray cluster must start or answer, but got: {reason}", where=address) from error
+        except Exception as error:  # Ray has no class of its own for this, and raises bare ones where time is up
+            raise ClusterError(f"a Ray cluster must start or answer, but got: {_line(error)}", where=address) from error
         finally:
             signal.signal(signal.SIGTERM, stop)  # Ray puts a handler of its own there
         yield
@@ -97,6 +96,28 @@ def set_up_worker(threads: int, num_gpus: float) -> None:
     if num_gpus == 0:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(threads)
+
+
+def expected_of_nodes() -> dict[str, object]:
+    """What must be on every node as it is here."""
+    found = environment()
+    return {name: found[name] for name in _MUST_MATCH}
+
+
+def refusal(expected: dict[str, object], folder: Path | None) -> str | None:
+    """What of the node that asks does not fit, None where workers may work on it.
+
+    Args:
+        expected: Of `expected_of_nodes`, where the work was begun.
+        folder: Must be seen; None asks nothing.
+    """
+    found = environment()
+    for name, wanted in expected.items():
+        if found[name] != wanted:
+            return f"{name} must be {wanted} on every node, but got {found[name]}"
+    if folder is not None and not folder.is_dir():
+        return f"{folder} must be storage that every node sees, but this one does not"
+    return None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,14 +164,8 @@ class _Worker:
         set_up_worker(threads, num_gpus)
 
     def refusal(self, expected: dict[str, object], folder: Path | None) -> str | None:
-        """What of the worker's node does not fit, None where it may work."""
-        found = environment()
-        for name, wanted in expected.items():
-            if found[name] != wanted:
-                return f"{name} must be {wanted} on every node, but got {found[name]}"
-        if folder is not None and not folder.is_dir():
-            return f"{folder} must be storage that every node sees, but this one does not"
-        return None
+        """See the function."""
+        return refusal(expected, folder)
 
     def run(self, function: Callable[[TaskT], ResultT], task: TaskT) -> ResultT | Failure:
         """One try."""
@@ -176,7 +191,7 @@ class _Crew(Generic[TaskT, ResultT]):
             done, _ = ray.wait([*self._starting, *self._running], num_returns=1, timeout=QUIET_S)
             waited_s = 0.0 if done or self._running else waited_s + QUIET_S
             if waited_s:
-                self._tell_of_waiting(waited_s)
+                tell_of_waiting("workers", self._pool.place, waited_s=waited_s)
             for ref in done:
                 if ref in self._starting:
                     self._begin(ref)
@@ -200,9 +215,7 @@ class _Crew(Generic[TaskT, ResultT]):
         for _ in range(num_missing if self._waiting else 0):
             actor_class = ray.remote(_Worker).options(num_cpus=pool.place.num_cpus, num_gpus=pool.place.num_gpus)
             actor: Any = actor_class.remote(pool.threads, pool.place.num_gpus)  # Ray's own types know no methods
-            versions = environment()
-            expected = {name: versions[name] for name in _MUST_MATCH}
-            self._starting[actor.refusal.remote(expected, pool.folder)] = actor
+            self._starting[actor.refusal.remote(expected_of_nodes(), pool.folder)] = actor
 
     def _hand_out(self) -> None:
         while self._idle and self._waiting:
@@ -247,16 +260,19 @@ class _Crew(Generic[TaskT, ResultT]):
         self._waiting.append(job)
         return None
 
-    def _tell_of_waiting(self, waited_s: float) -> None:
-        place, room = self._pool.place, ray.available_resources()  # type: ignore[no-untyped-call]
-        logger.warning(
-            "for %.0f s no worker could start: each needs %d CPUs and %g GPUs, and the cluster has %g and %g free",
-            waited_s,
-            place.num_cpus,
-            place.num_gpus,
-            room.get("CPU", 0.0),
-            room.get("GPU", 0.0),
-        )
+
+def tell_of_waiting(what: str, place: Place, *, waited_s: float) -> None:
+    """Log for how long the cluster has had no room, and for what; whoever waits calls it every `QUIET_S`."""
+    room = ray.available_resources()  # type: ignore[no-untyped-call]
+    logger.warning(
+        "for %.0f s %s could not start: each needs %d CPUs and %g GPUs, and the cluster has %g and %g free",
+        waited_s,
+        what,
+        place.num_cpus,
+        place.num_gpus,
+        room.get("CPU", 0.0),
+        room.get("GPU", 0.0),
+    )
 
 
 def _kill(actor: Any) -> None:  # noqa: ANN401

@@ -26,7 +26,7 @@ class Options:
         run: Run or sweep folder.
         executor: Of a sweep: inline, ray or tune; None takes the one it was begun with.
         parallel: Of a sweep: members at once; None likewise.
-        ray_address: Of a sweep: host:port of a running cluster, or auto.
+        ray_address: host:port of another running cluster, or auto; of a sweep, or of a run on Ray.
         ranks: Of a search or a retraining: processes of this machine; None goes on where and on as many as before.
         json: Print one JSON document at the end.
     """
@@ -56,10 +56,12 @@ def _resume(options: Options, ranks: Ranks) -> int:
             case "search":
                 if read_history(folder.journal_path).result is not None:
                     console.log(f"{folder.path} had finished; its specs and report are written anew")
-                result = members.go_on_searching(folder, ranks, num_ranks=options.ranks)
+                result = members.go_on_searching(
+                    folder, ranks, num_ranks=options.ranks, ray_address=options.ray_address
+                )
                 search.show_result(folder, result, as_json=options.json)
             case "retrain":
-                card = members.go_on_training(folder, ranks, num_ranks=options.ranks)
+                card = members.go_on_training(folder, ranks, num_ranks=options.ranks, ray_address=options.ray_address)
                 retrain.show_result(folder, card, as_json=options.json)
             case "scaling":
                 scaling = with_executor(options_of(folder, sweep_scaling.Options), options)
@@ -78,12 +80,11 @@ def _resume(options: Options, ranks: Ranks) -> int:
 
 
 def _check(folder: RunDir, options: Options, ranks: Ranks) -> None:
-    of_sweep = (options.executor, options.parallel, options.ray_address) != (None,) * 3
     if folder.kind in ("search", "retrain"):
-        if of_sweep:
-            raise UsageError(
-                f"executor, parallel and ray_address must go with a sweep, but {options.run} is a {folder.kind}"
-            )
+        if (options.executor, options.parallel) != (None, None):
+            raise UsageError(f"executor and parallel must go with a sweep, but {options.run} is a {folder.kind}")
+        if options.ray_address is not None and (options.ranks is not None or ranks.size > 1):
+            raise UsageError("ray_address must not be given with ranks of this machine or of torchrun")
         if options.ranks is not None and (options.ranks < 1 or ranks.size > 1):
             raise UsageError(f"ranks must be at least 1, and not be given under torchrun, but got {options.ranks}")
     elif options.ranks is not None or ranks.size > 1:

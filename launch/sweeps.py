@@ -4,6 +4,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from results.telemetry import Telemetry, read_telemetry
 from search_spaces.errors import MovinasError, RunFolderError, SweepError
 
 TaskT = TypeVar("TaskT")
-RecordT = TypeVar("RecordT", ScalingRecord, MemberRecord, TrainedRecord, SharedRecord, AuditRecord)
+RecordT = TypeVar("RecordT", bound=ScalingRecord | MemberRecord | TrainedRecord | SharedRecord | AuditRecord)
 OptionsT = TypeVar("OptionsT")
 
 
@@ -98,12 +99,16 @@ def carry_out(
         total: Units of the whole sweep.
     """
     check_executor(options)  # a resumed sweep may have another one
+    todo = iter(units)
+    first = next(todo, None)
+    if first is None:
+        return  # and no cluster need be there
     telemetry = Telemetry(folder.telemetry_path)
     progress = console.Progress(label, total=total, done=len(done))
     with (
         started(options, folder=folder.path) as executor,
         Journal.open(folder.journal_path) as journal,
-        contextlib.closing(executor.run(function, units)) as outcomes,  # type: ignore[type-var]
+        contextlib.closing(executor.run(function, chain([first], todo))) as outcomes,  # type: ignore[type-var]
     ):
         for outcome in outcomes:
             if isinstance(outcome.outcome, Failure):

@@ -1,5 +1,6 @@
 """The program in processes of its own, which tests kill, alone or one of several ranks."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -10,13 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def start(*arguments, program=("-m", "launch"), **variables) -> subprocess.Popen:
+def start(*arguments, program=("-m", "launch"), stderr=subprocess.PIPE, **variables) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, *program, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         process_group=0,
     )
@@ -29,7 +30,7 @@ def finish(process) -> None:
 
 def wait_for_lines(process, run, count) -> None:
     """Wait until the journal is there and has so many lines."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 400
     journal = run / "journal.jsonl"
     while process.poll() is None and time.monotonic() < deadline:
         if journal.exists() and journal.read_bytes().count(b"\n") >= count:
@@ -76,17 +77,25 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ray_workers(ancestor: int) -> list[int]:
-    """The ranks that Ray Train started for a process, in order."""
-    parents, names = {}, {}
+def ray_workers(ancestor: int, name: str = "ray::RayTrainWorker") -> list[int]:
+    """The workers of Ray so named, ranks of Ray Train where nothing is said, that descend from a process, in order."""
+    return sorted(pid for pid in children(ancestor) if _command(pid).startswith(name))
+
+
+def children(ancestor: int) -> list[int]:
+    """All processes that descend from one."""
+    parents = {}
     for path in Path("/proc").glob("[0-9]*"):
-        try:
-            stat, names[int(path.name)] = (path / "stat").read_text(), (path / "cmdline").read_text()
-        except OSError:
-            continue
-        parents[int(path.name)] = int(stat.rpartition(")")[2].split()[1])
+        with contextlib.suppress(OSError):
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
 
     def descends(pid):
-        return pid == ancestor or (pid in parents and descends(parents[pid]))
+        return parents.get(pid) == ancestor or (pid in parents and descends(parents[pid]))
 
-    return sorted(pid for pid, name in names.items() if name.startswith("ray::RayTrainWorker") and descends(pid))
+    return [pid for pid in parents if descends(pid)]
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""

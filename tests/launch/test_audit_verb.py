@@ -14,7 +14,7 @@ import pytest
 from program import call, call_json
 from scipy import stats
 
-from launch import audit, search
+from launch import audit_units, search
 from launch.cli import INTERRUPTED, main
 from launch.clips import hold_out
 from launch.runs import options_of, variant_of
@@ -125,7 +125,7 @@ def test_killed_at_any_time_it_ends_in_the_same_journal(capsys, audited, tmp_pat
         (folder / "journal.jsonl").write_bytes(b"".join(lines[:num_kept]) + lines[num_kept][:20])
         shutil.rmtree(folder / "members/band2-02-seed1")
         if num_kept == 2:
-            train, calls = audit.train, []
+            train, calls = audit_units.train, []
 
             def interrupted(task, train=train, calls=calls):
                 calls.append(task.name)
@@ -134,7 +134,7 @@ def test_killed_at_any_time_it_ends_in_the_same_journal(capsys, audited, tmp_pat
                 return train(task)
 
             with monkeypatch.context() as patch:
-                patch.setattr(audit, "train", interrupted)
+                patch.setattr(audit_units, "train", interrupted)
                 assert call(capsys, "resume", folder)[0] == INTERRUPTED
             assert whole.startswith((folder / "journal.jsonl").read_bytes())
         assert call(capsys, "resume", folder)[0] == 0
@@ -156,6 +156,14 @@ def test_an_audit_may_begin_again_where_its_weights_were_not_yet_copied(capsys, 
     config.write_text(config.read_text().replace(str(audited.with_name("search")), str(search_run)))
     assert call(capsys, "resume", folder)[0] == 0
     assert sorted((folder / "journal.jsonl").read_bytes().splitlines(keepends=True)) == sorted(lines)
+
+
+def test_of_a_finished_one_no_cluster_is_asked(capsys, audited, tmp_path):
+    folder = tmp_path / "audit"
+    shutil.copytree(audited, folder)
+    (folder / "report.html").unlink()
+    assert call(capsys, "resume", folder, "--executor=ray", "--ray-address=127.0.0.1:1")[0] == 0
+    assert (folder / "report.html").exists()
 
 
 def test_the_report_is_written_anew(capsys, audited):

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import executor_contract as contract
 import pytest
+import ray
 
-from launch.ray_backend import Place, RayPool, _answering, connected
+from launch.ray_backend import Place, RayPool, _answering, connected, expected_of_nodes, refusal
 from nas.executor import Failure, Unit
 from search_spaces.errors import ClusterError, UsageError
 
@@ -64,6 +65,11 @@ def test_a_worker_that_does_not_see_the_folder_ends_the_sweep(pool, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_node_with_other_versions_refuses():
+    assert refusal(expected_of_nodes(), None) is None
+    assert "torch must be 0.4.1 on every node, but got" in refusal({"torch": "0.4.1"}, None)
+
+
 def test_workers_of_a_cluster_of_ones_own_have_ordinary_priority(pool):
     (outcome,) = pool.run(contract.priority, [Unit(name="unit", task=0)])
     assert outcome.outcome == os.nice(0)
@@ -84,6 +90,22 @@ def test_an_address_that_does_not_answer_is_told_within_seconds():
             connected(f"127.0.0.1:{port}", Place(num_cpus=1, num_gpus=0.0), parallel=1),
         ):
             pass
+
+
+@pytest.mark.parametrize("error", [Exception("The current node timed out\nduring startup."), TimeoutError("late")])
+def test_whatever_ray_says_where_it_does_not_start_is_told(error, monkeypatch):
+    def init(**settings):
+        raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    place = Place(num_cpus=1, num_gpus=0.0)
+    with (
+        pytest.raises(
+            ClusterError, match=r"a Ray cluster must start or answer, but got: (The current .* startup|late)"
+        ),
+        connected(None, place, parallel=1),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -264,4 +265,20 @@ def test_a_finished_search_is_not_searched_again_on_ranks(capsys, search_run, tm
     assert code == 2
     assert "ranks must be at least 1, and not be given under torchrun, but got 0" in err
     code, _, err = call(capsys, "resume", search_run, "--parallel=2")
-    assert "executor, parallel and ray_address must go with a sweep" in err
+    assert "executor and parallel must go with a sweep" in err
+    code, _, err = call(capsys, "resume", search_run, "--ranks=2", "--ray-address=10.0.0.1:6379")
+    assert (code, "ray_address must not be given with ranks of this machine" in err) == (2, True)
+
+
+def test_an_unfinished_search_goes_on_at_another_address_if_it_was_begun_on_ray(capsys, search_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(search_run, run)
+    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "journal.jsonl").write_bytes(b"".join(lines[:-1]))
+    code, _, err = call(capsys, "resume", run, "--ray-address=127.0.0.1:1")
+    assert (code, "ray_address must go with a sweep or with a run begun with --executor ray" in err) == (2, True)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("executor: inline", "executor: ray"))
+    code, _, err = call(capsys, "resume", run, "--ray-address=127.0.0.1:1")
+    assert (code, "127.0.0.1:1: a Ray cluster must answer at ray_address" in err) == (2, True)
+    assert run.exists()
