@@ -242,12 +242,15 @@ def test_a_corrupt_journal(capsys, search_run, tmp_path):
     data[data.index(b"train_loss") + 14] ^= 1
     (run / "journal.jsonl").write_bytes(data)
     before = tree(run)
-    for verb in ("report", "resume"):
-        line = refused(capsys, verb, run)
-        assert "journal.jsonl:2: " in line
+    assert "journal.jsonl:2: " in refused(capsys, "resume", run)
     code, out, err = call(capsys, "inspect", run)  # shows what can be read, and tells what cannot
     assert (code, "journal.jsonl:2: " in err, "step 7 of 8" in out) == (2, True, True)
     assert tree(run) == before
+    code, _, err = call(capsys, "report", run)  # likewise, in its own files
+    assert (code, "journal.jsonl:2: " in err) == (2, True)
+    assert {name for name, digest in tree(run).items() if before.get(name) != digest} <= {
+        name for name in tree(run) if name.startswith("report")
+    }
 
 
 def test_a_corrupt_configuration(capsys, search_run, tmp_path):
