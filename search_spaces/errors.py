@@ -12,6 +12,8 @@ from typing import ClassVar
 
 MAX_WHERE = 300
 """Characters of a place that a message has room for."""
+MAX_MESSAGE = 1600
+"""Characters of a message without its location: what is foreign in it may be of any length."""
 
 
 class MovinasError(Exception):
@@ -34,7 +36,8 @@ class MovinasError(Exception):
         line: int | None = None,
         where: str | None = None,
     ) -> None:
-        self.message = printable(" ".join(message.split()))
+        text = printable(" ".join(message.split()))
+        self.message = text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 3]}..."
         self.path = None if path is None else Path(path)
         self.line = line
         self.where = where

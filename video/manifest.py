@@ -28,6 +28,7 @@ SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 SCHEMA: Final = 1
 KIND: Final = "movinas.manifest"
 MAX_VIDEOS: Final = 1 << 23
+MAX_HEAD_LETTERS: Final = 100
 _HEADER_FIELDS: Final = ("schema", "kind", "class_names")
 _OPTIONAL_HEADER_FIELDS: Final = ("multi_label",)
 _REQUIRED_FIELDS: Final = ("id", "path", "labels", "split")
@@ -228,6 +229,11 @@ def _parse_header(line: bytes) -> LabelSpace:
     if isinstance(names, dict):
         for head, of_head in names.items():
             check_name("class_names", head)
+            if len(head) > MAX_HEAD_LETTERS:
+                raise ManifestError(
+                    f"the name of a head must have at most {MAX_HEAD_LETTERS} letters, but got {len(head)}",
+                    where="class_names",
+                )
             _check_class_names(_names(of_head, where=f"class_names.{head}"))
         if not names:
             raise ManifestError("class_names must name at least one class, but got none", where="class_names")
@@ -250,13 +256,13 @@ def _parse_labels(labels: object, space: LabelSpace) -> tuple[int, ...]:
         return tuple(labels)
     if not isinstance(labels, dict) or set(labels) != set(space.parts):
         raise ManifestError(
-            f"labels must map each head, {', '.join(space.parts)}, to the number of a class, but got {shown(labels)}",
+            f"labels must map each of {shown(list(space.parts))} to the number of a class, but got {shown(labels)}",
             where="labels",
         )
     for head, part in space.parts.items():
         if not _is_integer(labels[head]) or not 0 <= labels[head] < part.stop - part.start:
             raise ManifestError(
-                f"labels must be class numbers from 0 to below {part.stop - part.start}, but got {labels[head]!r}",
+                f"labels must be class numbers from 0 to below {part.stop - part.start}, but got {shown(labels[head])}",
                 where=f"labels.{head}",
             )
     return space.numbers_of(labels)

@@ -83,3 +83,10 @@ def test_a_message_commands_no_terminal():
     assert str(error).startswith("a\\x07b/ü.json: k\\x1bxxx")
     assert len(str(error)) < 400
     assert error.path == Path("a\x07b/ü.json")
+
+
+def test_a_message_has_an_end():
+    error = SpecError("must be odd, but got " + "7" * 100_000, path="a.json", where="kernel")
+    assert str(error).startswith("a.json: kernel: must be odd, but got 777")
+    assert str(error).endswith("7...")
+    assert len(str(error)) < 2000

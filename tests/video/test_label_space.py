@@ -107,8 +107,13 @@ def test_a_file_of_before_with_several_labels_is_one_too(tmp_path):
 @pytest.mark.parametrize(
     ("header", "labels", "message"),
     [
-        ({"class_names": {"verb": ["a"], "noun": ["b"]}}, [0, 1], r":2: labels: labels must map each head, noun, verb"),
-        ({"class_names": {"verb": ["a"], "noun": ["b"]}}, {"verb": 0}, r"each head, noun, .* got \{'verb': 0\}"),
+        (
+            {"class_names": {"verb": ["a"], "noun": ["b"]}},
+            [0, 1],
+            r":2: labels: labels must map each of \['noun', 'verb'",
+        ),
+        ({"class_names": {"verb": ["a"], "noun": ["b"]}}, {"verb": 0}, r"each of \['noun', .* got \{'verb': 0\}"),
+        ({"class_names": {"verb": ["a"], "n" * 101: ["b"]}}, {}, "head must have at most 100 letters, but got 101"),
         ({"class_names": {"verb": ["a"], "noun": ["b"]}}, {"verb": 0, "noun": 1}, "labels.noun: .* below 1, but got 1"),
         ({"class_names": {"verb": ["a"], "noun": ["b"]}}, {"verb": True, "noun": 0}, "labels.verb: .* but got True"),
         ({"class_names": {"verb": ["a"], "noun": "b"}}, {}, "class_names.noun: class_names must be a list of strings"),
