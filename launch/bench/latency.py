@@ -158,14 +158,16 @@ def combined(candidates: Sequence[Candidate], visits: Sequence[Visit]) -> tuple[
 
 
 def resistant_line(x_N: NDArray[np.float64], y_N: NDArray[np.float64]) -> tuple[float, float]:
-    """Constant and slope of the line through the medians of the outer thirds, of slope 1 where there are none apart.
+    """Constant and slope of the line through the medians of the outer thirds (Tukey, Exploratory Data Analysis, 1977).
 
-    Tukey, Exploratory Data Analysis (1977).
+    The slope is 1 where the thirds are not apart, or do not rise, as on a machine so disturbed that calls of larger
+    networks took less than those of smaller ones: no entry takes less than no time.
     """
     order_N, third = np.argsort(x_N, kind="stable"), len(x_N) // 3
     low_N, high_N = order_N[:third], order_N[len(x_N) - third :]
     run = float(np.median(x_N[high_N]) - np.median(x_N[low_N])) if third else 0.0
-    slope = float(np.median(y_N[high_N]) - np.median(y_N[low_N])) / run if run > 0 else 1.0
+    rise = float(np.median(y_N[high_N]) - np.median(y_N[low_N])) if third else 0.0
+    slope = rise / run if run > 0 and rise > 0 else 1.0
     return float(np.median(y_N - slope * x_N)), slope
 
 
