@@ -4,7 +4,10 @@ BIN := $(VENV)/bin
 # files of tests to as many processes as there are cores, four at most, for the larger ones take gigabytes
 SHARED := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-slow check install clean
+# many tests start processes, which would compile the same files again and again
+test test-slow test-long: export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test test-slow test-long check install clean
 
 demo: $(VENV)/.installed  ## The whole path on generated videos: search, export, retrain, evaluate, report.
 	$(BIN)/movinas demo
@@ -13,7 +16,10 @@ test: $(VENV)/.installed-dev  ## The tests, in minutes.
 	$(BIN)/python -m pytest $(SHARED)
 
 test-slow: $(VENV)/.installed-dev  ## The tests that take minutes; CI runs them too.
-	$(BIN)/python -m pytest $(SHARED) -m slow
+	$(BIN)/python -m pytest $(SHARED) -m "slow and not long"
+
+test-long: $(VENV)/.installed-dev  ## What CI has no time for: as slow ones, many times over. Before a release.
+	$(BIN)/python -m pytest $(SHARED) -m long
 
 check: $(VENV)/.installed-dev  ## What CI runs before the tests: lint, format, types, layers.
 	PYTHON=$(BIN)/python scripts/check

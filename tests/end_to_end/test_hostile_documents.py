@@ -269,7 +269,7 @@ def test_mutated_documents_are_read_or_refused(tmp_path):
     hold(tmp_path, num=300)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(2400)
 def test_ten_thousand_mutated_documents(tmp_path):
     counts = hold(tmp_path, num=10_000)

@@ -77,20 +77,13 @@ def wait_for_journal(process, run) -> None:
     raise AssertionError(f"no run folder: {process.communicate()}")
 
 
-def test_same_seed_same_journal_and_weights(undisturbed, motion_manifest, tmp_path):
-    process = search(motion_manifest, tmp_path / "run")
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, out + err
-    assert final_bytes(tmp_path / "run") == final_bytes(undisturbed[0])
-
-
-@pytest.mark.parametrize("number", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 10))])
-def test_sigkill_at_a_random_moment(undisturbed, motion_manifest, tmp_path, number):
+def test_sigkill_at_a_random_moment(undisturbed, motion_manifest, tmp_path):
+    """Once; `test_random_kills.py` and its program do so often."""
     reference, duration_s = undisturbed
     run = tmp_path / "run"
     process = search(motion_manifest, run)
     wait_for_journal(process, run)
-    time.sleep(random.Random(number).uniform(0, duration_s))
+    time.sleep(random.Random(1).uniform(0, duration_s))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     resume(run)
@@ -100,7 +93,9 @@ def test_sigkill_at_a_random_moment(undisturbed, motion_manifest, tmp_path, numb
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["nsga2", "evolution", "uniform", "random"])
+@pytest.mark.parametrize(
+    "name", ["nsga2", *(pytest.param(name, marks=pytest.mark.long) for name in ("evolution", "uniform", "random"))]
+)
 def test_every_strategy_survives_a_kill(motion_manifest, tmp_path, name):
     limits = ["--variant=released-stream", "--max=state=128KiB@fp16"]
     options = [f"--search.strategy={name}", "--search.population.size=6", "--search.population.tournament=3", *limits]
@@ -145,9 +140,9 @@ def test_an_interrupt_is_exit_130_and_resumable(undisturbed, motion_manifest, tm
 @pytest.mark.parametrize(
     ("press", "number"),
     [
-        pytest.param(os.killpg, signal.SIGINT, id="keyboard"),
+        pytest.param(os.killpg, signal.SIGINT, id="keyboard", marks=pytest.mark.slow),
         pytest.param(os.kill, signal.SIGTERM, id="container"),
-        pytest.param(os.killpg, signal.SIGTERM, id="service", marks=pytest.mark.slow),
+        pytest.param(os.killpg, signal.SIGTERM, id="service", marks=pytest.mark.long),
     ],
 )
 def test_workers_change_nothing_and_end_with_their_search(undisturbed, motion_manifest, tmp_path, press, number):
@@ -190,8 +185,11 @@ def test_a_corrupt_checkpoint_is_set_aside_and_the_one_before_used(undisturbed, 
     resume(run)
     assert final_bytes(run) == final_bytes(undisturbed[0])
     assert list((run / "checkpoints").glob("bad-*"))
+    kinds = [json.loads(line)["kind"] for line in (run / "telemetry.jsonl").read_text().splitlines()]
+    assert (kinds.count("start"), kinds.count("resume")) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_resumed_search_needs_none_of_the_files_it_was_given(undisturbed, motion_manifest, tmp_path):
     given = tmp_path / "given"
     given.mkdir()
@@ -212,14 +210,3 @@ def test_a_resumed_search_needs_none_of_the_files_it_was_given(undisturbed, moti
     (spec,) = (run / "specs").iterdir()
     assert read_spec(spec).variant.gate == "hard_sigmoid"
     assert read_spec(spec).provenance.space == "mine"
-
-
-def test_telemetry_tells_of_the_resume(undisturbed, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(undisturbed[0], run)
-    lines = (run / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    (run / "journal.jsonl").write_bytes(b"".join(lines[:-2]))
-    resume(run)
-    kinds = [json.loads(line)["kind"] for line in (run / "telemetry.jsonl").read_text().splitlines()]
-    assert kinds.count("start") == 1
-    assert kinds.count("resume") == 1

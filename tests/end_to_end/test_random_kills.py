@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["KILL", "TERM"])
 def test_killed_or_told_to_end_at_random_moments_every_run_ends_in_equal_bytes(tmp_path, name):

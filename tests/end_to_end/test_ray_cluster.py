@@ -20,7 +20,7 @@ from program import SEARCH, TARGET
 
 from launch.cli import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # each starts many processes
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]  # each starts many processes
 
 STEPS = 30
 ON_RANKS = (

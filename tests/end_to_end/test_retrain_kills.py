@@ -93,7 +93,9 @@ MOMENTS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("point", "number"), MOMENTS)
+@pytest.mark.parametrize(
+    ("point", "number"), [*MOMENTS[:2], *(pytest.param(*moment, marks=pytest.mark.long) for moment in MOMENTS[2:])]
+)
 def test_killed_in_the_middle_of_something(command, undisturbed, tmp_path, point, number):
     run = tmp_path / "run"
     trap = (str(Path(__file__).with_name("killed_at.py")), point, str(number))
@@ -105,7 +107,7 @@ def test_killed_in_the_middle_of_something(command, undisturbed, tmp_path, point
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 10))])
 def test_killed_at_a_random_moment_and_begun_again_by_its_own_command(command, undisturbed, tmp_path, seed):
     """Twice, and gone on with as a batch system does: by the same command."""
     expected, duration_s = undisturbed
@@ -121,7 +123,9 @@ def test_killed_at_a_random_moment_and_begun_again_by_its_own_command(command, u
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["first", "second", "parent"])
+@pytest.mark.parametrize(
+    "victim", ["first", *(pytest.param(who, marks=pytest.mark.long) for who in ("second", "parent"))]
+)
 def test_two_ranks_of_which_one_is_killed_end_and_go_on_to_the_same(command, undisturbed_on_two, tmp_path, victim):
     run = tmp_path / "run"
     process = start(*command, f"--out={run}", "--ranks=2", "--workers=1")
@@ -149,7 +153,8 @@ def test_two_ranks_train_as_one_with_two_micro_batches(command, undisturbed_on_t
     assert found["journal.jsonl"] == undisturbed_on_two[0]["journal.jsonl"]
 
 
-@pytest.mark.parametrize("victim", [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
 def test_a_rank_that_nobody_watches_sees_that_the_other_is_gone(command, tmp_path, victim):
     run = tmp_path / "run"
     processes = on_ranks(command, free_port(), f"--out={run}")
@@ -182,7 +187,7 @@ def steps_done(run) -> int:
     return 1 + max(event["step"] for event in read_telemetry(run / "telemetry.jsonl") if event["kind"] == "phase_times")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupt_of_ranks_is_exit_130_and_resumable(command, undisturbed_on_two, tmp_path):
     for press in (os.kill, os.killpg):
         run = tmp_path / press.__name__
@@ -200,7 +205,7 @@ def test_an_interrupt_of_ranks_is_exit_130_and_resumable(command, undisturbed_on
         assert final_bytes(run) == undisturbed_on_two[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ray_train_begins_again_after_the_loss_of_a_worker_and_ends_in_the_same(command, undisturbed_on_two, tmp_path):
     run = tmp_path / "run"
     process = start(*command, f"--out={run}", "--ranks=2", "--executor=ray", "--max_failures=1")
@@ -211,7 +216,7 @@ def test_ray_train_begins_again_after_the_loss_of_a_worker_and_ends_in_the_same(
     assert final_bytes(run) == undisturbed_on_two[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ray_train_tells_what_a_rank_refused(command, tmp_path):
     run = tmp_path / "run"
     wild = ["--recipe.learning_rate=1e30", "--recipe.warmup_epochs=0"]

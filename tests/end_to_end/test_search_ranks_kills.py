@@ -20,7 +20,7 @@ from processes import (
 )
 from program import TARGET
 
-pytestmark = pytest.mark.timeout(900)  # each starts many processes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # each starts many processes
 
 STEPS = 12
 OPTIONS = (
@@ -86,8 +86,7 @@ def undisturbed(tmp_path_factory, command, alone):
     return found, duration_s
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(9))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 9))])
 def test_a_rank_or_their_parent_is_killed_at_a_random_moment(command, undisturbed, tmp_path, seed):
     """Twice, of which the second kill hits the resumed run; each time whoever is left ends by itself."""
     expected, duration_s = undisturbed
@@ -106,7 +105,6 @@ def test_a_rank_or_their_parent_is_killed_at_a_random_moment(command, undisturbe
     assert final_bytes(run) == expected
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_rank_that_nobody_watches_sees_that_the_other_is_gone(command, tmp_path, victim):
     run = tmp_path / "run"
@@ -122,7 +120,7 @@ def test_a_rank_that_nobody_watches_sees_that_the_other_is_gone(command, tmp_pat
     assert "Traceback" not in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_under_torchrun_a_search_is_begun_gone_on_with_and_found_finished(command, undisturbed, tmp_path):
     run = tmp_path / "run"
     program = ("-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}", "-m", "launch")
@@ -135,8 +133,9 @@ def test_under_torchrun_a_search_is_begun_gone_on_with_and_found_finished(comman
         assert final_bytes(run) == undisturbed[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("press", [os.killpg, os.kill], ids=["group", "process"])
+@pytest.mark.parametrize(
+    "press", [pytest.param(os.killpg, id="group", marks=pytest.mark.long), pytest.param(os.kill, id="process")]
+)
 def test_an_interrupt_of_ranks_is_exit_130_and_resumable(command, undisturbed, tmp_path, press):
     run = tmp_path / "run"
     process = start(*command, f"--out={run}", "--ranks=2", "--workers=1")
@@ -151,7 +150,6 @@ def test_an_interrupt_of_ranks_is_exit_130_and_resumable(command, undisturbed, t
     assert final_bytes(run) == undisturbed[0]
 
 
-@pytest.mark.slow
 def test_ray_train_begins_again_after_the_loss_of_a_worker_and_ends_in_the_same(command, undisturbed, tmp_path):
     run = tmp_path / "run"
     process = start(*command, f"--out={run}", "--ranks=2", "--executor=ray", "--max_failures=1")
@@ -162,15 +160,17 @@ def test_ray_train_begins_again_after_the_loss_of_a_worker_and_ends_in_the_same(
     assert final_bytes(run) == undisturbed[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
-        ["--search.strategy=nsga2", "--search.population.size=4"],
-        ["--search.strategy=random", "--variant=released-stream", "--max=state=128KiB@fp16"],
-        ["--search.distill.weight=0.5"],
+        pytest.param(["--search.strategy=nsga2", "--search.population.size=4"], id="nsga2", marks=pytest.mark.long),
+        pytest.param(
+            ["--search.strategy=random", "--variant=released-stream", "--max=state=128KiB@fp16"],
+            id="random",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(["--search.distill.weight=0.5"], id="distill"),
     ],
-    ids=["nsga2", "random", "distill"],
 )
 def test_whatever_chooses_and_teaches_two_ranks_find_what_one_finds(command, retrain_run, tmp_path, more):
     init = [f"--init=retrain:{retrain_run}"] if "distill" in more[0] else []

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_memory_grows_by_less_than_a_twentieth_and_open_files_do_not(motion_manifest, tmp_path):
     done = subprocess.run(

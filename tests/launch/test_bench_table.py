@@ -29,7 +29,8 @@ def tiny(tmp_path):
     return path
 
 
-def test_a_plan_measures_little_and_writes_nothing(capsys, tiny, tmp_path):
+def test_a_plan_measures_little_and_writes_nothing(capsys, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr("launch.bench.table.NUM_TRIALS", 2)
     document = call_json(capsys, "bench", "table", tiny, "--plan", *QUICK)
     assert document["entries"] == len(entries_of(TINY)) + 1
     assert document["networks"] == len(cover(TINY, STREAM, rounds=1, seed=0))

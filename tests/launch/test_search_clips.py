@@ -104,7 +104,7 @@ def test_rewards_are_of_the_middle_of_a_video_and_training_of_any_place(motion_m
         assert all(torch.equal(epochs[0][index], epochs[1][index]) for index in epochs[0]) == same
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_of_two_ranks_each_reads_every_second_batch(motion_manifest, workers):
     clip = SPACE.clips[0]
     whole = search_clips(motion_manifest, {clip: clip})

@@ -270,7 +270,7 @@ def as_if_trained(net):
 @needs_onnx
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["released-stream", "paper-stream"])
-@pytest.mark.parametrize("name", ["A0", "A1", "A2"])
+@pytest.mark.parametrize("name", ["A0", *(pytest.param(name, marks=pytest.mark.long) for name in ("A1", "A2"))])
 def test_published_networks_keep_parity_over_100_frames(tmp_path, name, variant):
     spec = published(name)
     net = as_if_trained(VideoNet(spec, VARIANTS[variant], num_classes=600))
@@ -288,7 +288,7 @@ FORMS = (
 
 @needs_onnx
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [*range(5), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(5, 20))])
 def test_random_specs_keep_parity_over_100_frames(tmp_path, seed):
     spec = NANO.decode(NANO.sample(generator(seed, "deploy")), Variant()).spec
     net = as_if_trained(VideoNet(spec, FORMS[seed % len(FORMS)], num_classes=8))

@@ -88,12 +88,12 @@ def on_meta(spec, variant=BASE):
 
 @pytest.mark.parametrize("name", SPACES)
 def test_shapes_of_random_networks_agree_with_the_arithmetic(name):
-    """At the space's own clips, all frames of them; 200 networks of the smaller spaces, whose layers are like all."""
-    for spec in random_specs(SPACES[name], 200 if name in ("nano", "a0") else 20, seed=11):
+    """At the space's own clips, all frames of them; more networks of the smaller spaces, whose layers are like all."""
+    for spec in random_specs(SPACES[name], 50 if name in ("nano", "a0") else 10, seed=11):
         assert on_meta(spec) == by_arithmetic(spec)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(specs(), variants() | variants(streaming=True) | variants(temporal_shift=True))
 def test_shapes_of_any_network_in_any_form_agree_with_the_arithmetic(spec, variant):
     if variant.temporal_shift:
@@ -117,14 +117,14 @@ def test_shapes_of_a_step_agree_with_the_arithmetic(spec, variant):
 
 @pytest.mark.parametrize(
     "spec",
-    [*random_specs(A2, 4, seed=1), *random_specs(NANO, 6, seed=2)],
-    ids=[*(f"a2-{number}" for number in range(4)), *(f"nano-{number}" for number in range(6))],
+    [*random_specs(A2, 1, seed=1), *random_specs(NANO, 2, seed=2)],
+    ids=["a2", "nano-0", "nano-1"],
 )
 def test_fvcore_agrees_with_the_arithmetic(spec):
     assert by_fvcore(spec) == by_arithmetic(spec)
 
 
-@pytest.mark.parametrize("variant", forms()[:8])
+@pytest.mark.parametrize("variant", forms()[:4])
 def test_fvcore_agrees_with_the_arithmetic_in_any_form(variant):
     (spec,) = random_specs(NANO, 1, seed=4)
     assert by_fvcore(spec, variant) == by_arithmetic(spec, variant)
@@ -136,7 +136,7 @@ def test_shapes_of_the_published_networks_agree_with_the_arithmetic(name):
         assert on_meta(published(name), variant) == by_arithmetic(published(name), variant)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_fvcore_agrees_with_the_arithmetic_on_200_random_networks():
     """At the spaces' own clips, in forms that take turns. Two traces of the base space take three seconds, whatever the

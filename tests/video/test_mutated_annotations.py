@@ -157,6 +157,6 @@ def test_damage_is_refused_or_harmless(tmp_path):
     assert min(counts.values()) > 100
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_damaged_files(tmp_path):
     check(tmp_path, range(1100, 11_100))
