@@ -137,10 +137,11 @@ def test_an_interrupt_is_exit_130_and_resumable(undisturbed, motion_manifest, tm
     assert final_bytes(run) == final_bytes(undisturbed[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("press", "number"),
     [
-        pytest.param(os.killpg, signal.SIGINT, id="keyboard", marks=pytest.mark.slow),
+        pytest.param(os.killpg, signal.SIGINT, id="keyboard"),
         pytest.param(os.kill, signal.SIGTERM, id="container"),
         pytest.param(os.killpg, signal.SIGTERM, id="service", marks=pytest.mark.long),
     ],

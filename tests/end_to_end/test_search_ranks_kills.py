@@ -163,7 +163,11 @@ def test_ray_train_begins_again_after_the_loss_of_a_worker_and_ends_in_the_same(
 @pytest.mark.parametrize(
     "more",
     [
-        pytest.param(["--search.strategy=nsga2", "--search.population.size=4"], id="nsga2", marks=pytest.mark.long),
+        pytest.param(
+            ["--search.strategy=nsga2", "--search.population.size=4", "--search.population.tournament=2"],
+            id="nsga2",
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             ["--search.strategy=random", "--variant=released-stream", "--max=state=128KiB@fp16"],
             id="random",
@@ -174,5 +178,8 @@ def test_ray_train_begins_again_after_the_loss_of_a_worker_and_ends_in_the_same(
 )
 def test_whatever_chooses_and_teaches_two_ranks_find_what_one_finds(command, retrain_run, tmp_path, more):
     init = [f"--init=retrain:{retrain_run}"] if "distill" in more[0] else []
-    found = [left_alone(tmp_path / f"on{ranks}", *command, *more, *init, f"--ranks={ranks}")[0] for ranks in (1, 2)]
-    assert found[0] == found[1]
+    on_one, on_two = (
+        left_alone(tmp_path / str(ranks) / "run", *command, *more, *init, f"--ranks={ranks}")[0]  # specs tell its name
+        for ranks in (1, 2)
+    )
+    assert on_one == on_two

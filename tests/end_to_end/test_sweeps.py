@@ -137,7 +137,7 @@ def test_optuna_chooses_on_tune_and_a_resumed_sweep_goes_on_with_what_was_begun(
     assert not document["missing"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_family_on_two_workers_lands_on_all_its_targets(motion_manifest, tmp_path):
     family = tmp_path / "family"

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from program import call, call_json
 
 from launch.bench import memory
 
 
+@pytest.mark.slow
 def test_a_stream_needs_the_same_for_any_number_of_frames(capsys):
     modes = "--modes=[clip,stream]"
     document = call_json(capsys, "bench", "memory", "published:A0", "--frames=[4,24]", modes)

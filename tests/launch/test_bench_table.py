@@ -127,6 +127,7 @@ def test_costs_of_specs_tell_their_latency(capsys, tmp_path):
     assert (code, "must be of 600 classes, but is of 7" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_search_lands_on_a_measured_latency_and_keeps_the_table(capsys, motion_manifest, tmp_path, monkeypatch):
     table = tmp_path / "table.json"
     call_json(capsys, "bench", "table", "nano", "--out", table, "--classes=8", "--rounds=1", "--calls=1")

@@ -112,6 +112,7 @@ def test_clips_in_the_sample(capsys, tmp_path, retrain_run, video):
 
 
 @needs_onnx
+@pytest.mark.slow
 def test_an_ensemble_and_its_sample(capsys, tmp_path, stream_run, video):
     """Two streams of which one looks half a frame later: at every answer, the mean of what both said last."""
     net, card = load_model(stream_run / "model")

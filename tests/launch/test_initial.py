@@ -88,6 +88,7 @@ def test_a_teacher_that_changed_is_refused_on_resume(capsys, motion_manifest, re
     assert "must stay as it was, weights:" in err
 
 
+@pytest.mark.slow
 def test_both_forms_are_searched_on_sub_clips_and_the_chosen_one_goes_on(capsys, motion_manifest, tmp_path):
     data, runs = f"--data={motion_manifest}", [tmp_path / "a", tmp_path / "b"]
     for run in runs:

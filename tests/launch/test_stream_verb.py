@@ -130,6 +130,7 @@ def test_a_network_that_is_too_slow_for_a_camera_is_told_of(capsys, step_s, slow
     assert ("too slow for a camera: the network wants a frame every 125.0 ms" in err) == slow
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_a_silent_camera_at_once(stream_run, video, tmp_path):
     """The pipe stays open and says nothing more, so that the reading thread waits in the system."""
     os.mkfifo(tmp_path / "pipe")

@@ -352,7 +352,8 @@ def test_a_temporal_shift_beside_a_temporal_kernel_is_refused():
         made(variant=Variant(temporal_shift=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_means_of_a_long_stream_stay_right_in_16_bit(dtype):
     """movinet.md, fact 10: a sum of 5,000 times 0.37 in bfloat16 stops at 128."""
     net = made(variant=STREAMING[0]).to(dtype).eval()
