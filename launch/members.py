@@ -1,5 +1,7 @@
 """Run folders that a sweep makes or goes on with: what its units do, wherever and however often they are computed."""
 
+import contextlib
+
 from launch import retrain, search
 from launch.compute import environment_of
 from launch.rank_job import dismiss
@@ -12,6 +14,7 @@ from results.records import ResultRecord
 from results.run_dir import RunDir, lock, open_run
 from results.summary import summarise_retrain
 from retrain.model_file import ModelCard, is_model_folder, read_card
+from search_spaces.errors import RunExistsError
 from supernet.distributed import ALONE, Ranks
 
 PATIENCE_S = 60.0
@@ -21,7 +24,8 @@ PATIENCE_S = 60.0
 def searched(options: search.Options) -> tuple[RunDir, ResultRecord]:
     """The finished search in the folder `out`: as it is, gone on with, or made."""
     if not options.out.exists():
-        return search.search(options)
+        with contextlib.suppress(RunExistsError):  # a worker that was given up has made it meanwhile
+            return search.search(options)
     folder = open_run(options.out, kind="search")
     with lock(folder, patience_s=PATIENCE_S):
         return folder, go_on_searching(folder)
@@ -30,7 +34,8 @@ def searched(options: search.Options) -> tuple[RunDir, ResultRecord]:
 def trained(options: retrain.Options) -> tuple[RunDir, ModelCard]:
     """The finished retraining in the folder `out`: as it is, gone on with, or made."""
     if not options.out.exists():
-        return retrain.retrain(options)
+        with contextlib.suppress(RunExistsError):
+            return retrain.retrain(options)
     folder = open_run(options.out, kind="retrain")
     with lock(folder, patience_s=PATIENCE_S):
         if is_model_folder(folder.model_path) and summarise_retrain(folder).status == "finished":

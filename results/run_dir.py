@@ -16,7 +16,7 @@ from typing import Literal
 
 from results import files as durable
 from search_spaces import strict_json
-from search_spaces.errors import DocumentError, RunFolderError, shown
+from search_spaces.errors import DocumentError, RunExistsError, RunFolderError, shown
 
 Kind = Literal["search", "retrain", "scaling", "family", "ensemble", "audit", "study"]
 """A run, or what runs belong to: a sweep over scaling coefficients, or of spaces, targets and seeds; an ensemble; an
@@ -130,7 +130,8 @@ def create_run(path: Path, *, kind: Kind, files: Mapping[str, str]) -> RunDir:
     A kill leaves no folder of that name, or the whole one.
 
     Raises:
-        RunFolderError: The path exists, a name may not be used, or the folder cannot be written; nothing was changed.
+        RunExistsError: The path exists, or came to be meanwhile; nothing was changed.
+        RunFolderError: A name may not be used, or the folder cannot be written; nothing was changed.
     """
     for name in files:
         parts = PurePosixPath(name).parts
@@ -147,6 +148,8 @@ def create_run(path: Path, *, kind: Kind, files: Mapping[str, str]) -> RunDir:
         os.rename(temporary, path)  # noqa: PTH104 -- fails if the path is a folder that holds anything
         durable.sync_folder(path.parent)
     except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            _refuse_existing(path)
         place = f" at {error.filename}".replace(str(temporary), str(path)) if error.filename else ""
         reason = f"{error.strerror or error}{place}"
         raise RunFolderError(f"must be a folder that can be made, but got {reason}", path=path) from error
@@ -275,7 +278,7 @@ def _plain_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
-        raise RunFolderError("must not exist yet, a run is never overwritten, but it does", path=path)
+        raise RunExistsError("must not exist yet, a run is never overwritten, but it does", path=path)
 
 
 def _sweep(path: Path) -> None:

@@ -131,6 +131,10 @@ class RunFolderError(MovinasError, RuntimeError):
     """A run folder exists, is missing, is in use, or is of another kind."""
 
 
+class RunExistsError(RunFolderError):
+    """A run folder is to be made where there is something."""
+
+
 class WeightsError(MovinasError, ValueError):
     """Weights do not fit the network they are for.
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from launch import members
+from launch import members, retrain, search
 from launch.retrain import Options as RetrainOptions
 from launch.runs import options_of
 from launch.search import Options as SearchOptions
-from results.run_dir import lock, open_run
+from results.run_dir import create_run, lock, open_run
 from search_spaces.errors import RunFolderError
 
 
@@ -51,3 +51,19 @@ def test_a_member_waits_for_a_worker_that_was_given_up_but_not_for_ever(copies, 
     (searched, options), _ = copies
     with lock(searched), pytest.raises(RunFolderError, match="must not be in use"):
         members.searched(options)
+
+
+def test_what_a_worker_that_was_given_up_makes_meanwhile_is_taken_over(copies, monkeypatch, tmp_path):
+    for (made, options), module, member in zip(
+        copies, (search, retrain), (members.searched, members.trained), strict=True
+    ):
+        out = tmp_path / "late" / module.__name__
+
+        def late(path, *, made=made, out=out, **others):
+            shutil.copytree(made.path, out)
+            return create_run(path, **others)
+
+        monkeypatch.setattr(module, "create_run", late)
+        folder, _ = member(replace(options, out=out))
+        assert folder.path == out
+        assert folder.journal_path.read_bytes() == made.journal_path.read_bytes()

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from results import run_dir
 from results.run_dir import create_run, environment, environment_differences, is_locked, lock, open_run
-from search_spaces.errors import RunFolderError
+from search_spaces.errors import RunExistsError, RunFolderError
 
 FILES = {"config.yaml": "seed: 1\n", "env.json": "{}", "space.json": "{}", "model/spec.json": "{}"}
 ROOT = Path(run_dir.__file__).parents[1]
@@ -48,6 +49,19 @@ def test_a_new_run_is_whole(tmp_path, name):
     assert run.specs_path.is_dir()
     assert json.loads((run.path / "run.json").read_text()) == {"schema": 1, "kind": "retrain"}
     assert not list(run.path.parent.glob(".*"))
+
+
+def test_of_two_that_make_a_run_at_the_same_moment_the_second_is_told(tmp_path, monkeypatch):
+    rename = os.rename
+
+    def late(old, new):
+        shutil.copytree(old, new)
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(RunExistsError, match=r"run: must not exist yet, a run is never overwritten, but it does"):
+        create_run(tmp_path / "run", kind="retrain", files=FILES)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_paths(run):
